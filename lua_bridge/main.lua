@@ -1,0 +1,148 @@
+--- What FCEUX runs: serves the game to one WebSocket client, one request at a time.
+--
+-- Settings come from the environment, so that the token shows in no command line:
+--   SB3_MARIO_TOKEN         what a client must present (required)
+--   SB3_MARIO_PORT          port on 127.0.0.1; 0, the default, takes a free one
+--   SB3_MARIO_SPEED         FCEUX's speed: "maximum" (default) or "normal", 60 frames a second
+--   SB3_MARIO_IDLE_SECONDS  ends FCEUX after so long without a client; default 10
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
+package.path = here .. "?.lua;" .. package.path
+
+local socket = require("socket")
+local messages = require("messages")
+local mario = require("mario")
+local server = require("websocket.server")
+
+local WIDTH, HEIGHT = 256, 240
+local GD_HEADER = 11 -- bytes before the pixels in what FCEUX gives
+local POLL_SECONDS = 1
+
+local function log(text)
+  io.stdout:write("sb3-mario: ", text, "\n")
+  io.stdout:flush()
+end
+
+local function send_state(bridge, request, advanced, skipped)
+  local ram = mario.ram()
+  local flags = (request.frame and messages.FLAG_FRAME or 0)
+    + (mario.has_ended() and messages.FLAG_ENDED or 0)
+    + (skipped > 0 and messages.FLAG_SKIPPED or 0)
+  local header = messages.state_header({
+    id = request.id,
+    flags = flags,
+    frame_id = mario.frame_id(),
+    emulator_frame = emu.framecount(),
+    advanced = advanced,
+    timestamp_us = math.floor(socket.gettime() * 1000000),
+    ram_bytes = #ram,
+    frame_bytes = request.frame and WIDTH * HEIGHT * 4 or 0,
+    width = WIDTH,
+    height = HEIGHT,
+  })
+  if not request.frame then
+    return bridge:send_binary({ header, ram })
+  end
+  -- FCEUX gives pixels of 0, R, G, B. Without the first 0 and with one after the last pixel they
+  -- are R, G, B, 0, which the client converts as it stands; and no pixel is copied here.
+  local picture = mario.picture()
+  return bridge:send_binary({ header, { picture, GD_HEADER + 2, #picture }, "\0" .. ram })
+end
+
+local handlers = {}
+
+function handlers.hello(bridge, request)
+  return bridge:send_text(messages.answer(request.id, "hello", {
+    emulator = "FCEUX",
+    protocol = messages.SUBPROTOCOL,
+    rom = rom.getfilename(),
+    rom_md5 = rom.gethash("md5"),
+    width = WIDTH,
+    height = HEIGHT,
+    slots = messages.MAX_SLOTS,
+  }))
+end
+
+local function answer_state(bridge, request, advanced, skipped_or_err)
+  if not advanced then
+    return bridge:send_text(messages.error(request.id, "refused", skipped_or_err))
+  end
+  return send_state(bridge, request, advanced, skipped_or_err)
+end
+
+function handlers.reset(bridge, request)
+  local advanced, err =
+    mario.reset(request.world, request.stage, request.noops, request.whole_game)
+  return answer_state(bridge, request, advanced, err or 0)
+end
+
+function handlers.step(bridge, request)
+  return answer_state(bridge, request, mario.step(request.buttons, request["repeat"]))
+end
+
+function handlers.save(bridge, request)
+  local ok, err = mario.save(request.slot)
+  if not ok then
+    return bridge:send_text(messages.error(request.id, "refused", err))
+  end
+  return bridge:send_text(messages.answer(request.id, "save", { slot = request.slot }))
+end
+
+function handlers.load(bridge, request)
+  local ok, err = mario.load(request.slot)
+  return answer_state(bridge, request, ok and 0, err or 0)
+end
+
+local function serve(bridge, idle_seconds)
+  local alone_since = socket.gettime()
+  while true do
+    local event = bridge:poll(POLL_SECONDS)
+    if bridge:has_client() then
+      alone_since = nil
+    else
+      alone_since = alone_since or socket.gettime()
+      if socket.gettime() - alone_since > idle_seconds then
+        return ("no client for %d seconds"):format(idle_seconds)
+      end
+    end
+    if event and event.type == "text" then
+      local request, err, id = messages.decode(event.data)
+      if not request then
+        bridge:send_text(messages.error(id, "bad_message", err))
+      elseif request.type == "close" then
+        bridge:send_text(messages.answer(request.id, "close"))
+        bridge:disconnect(1000, "closed by the client")
+        return "closed by the client"
+      else
+        handlers[request.type](bridge, request)
+      end
+    elseif event and event.type == "binary" then
+      bridge:send_text(messages.error(0, "bad_message", "requests are JSON texts"))
+    end
+  end
+end
+
+local function main()
+  local token = os.getenv("SB3_MARIO_TOKEN")
+  if not token or token == "" then
+    return "SB3_MARIO_TOKEN is not set: start FCEUX through sb3_mario, or set it yourself"
+  end
+  local bridge, err = server.listen({
+    host = "127.0.0.1",
+    port = tonumber(os.getenv("SB3_MARIO_PORT") or 0),
+    token = token,
+    subprotocol = messages.SUBPROTOCOL,
+    max_message = 65536,
+  })
+  if not bridge then
+    return err
+  end
+  emu.speedmode(os.getenv("SB3_MARIO_SPEED") or "maximum")
+  mario.boot()
+  log("ready on port " .. bridge:port())
+  local reason = serve(bridge, tonumber(os.getenv("SB3_MARIO_IDLE_SECONDS") or 10))
+  bridge:close()
+  return reason
+end
+
+log("end: " .. main())
+emu.exit()

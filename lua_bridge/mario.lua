@@ -1,0 +1,232 @@
+--- Super Mario Bros. inside FCEUX: start a level, play, skip what cannot be played, keep states.
+--
+-- States are kept in memory only. Every function leaves the emulator stopped at a frame
+-- boundary. Nothing here may run inside `pcall`: `emu.frameadvance` yields, and a yield cannot
+-- cross one in Lua 5.1.
+local mario = {}
+
+-- Addresses in RAM.
+local PLAYER_STATE = 0x0E -- what Mario is doing, see below
+local Y_PAGE = 0xB5 -- 1 on the screen, above 1 fallen out of it
+local MODE, TASK = 0x770, 0x772 -- 0 title, 1 play, 2 victory, 3 game over; step within the mode
+local WORLD, LEVEL, AREA = 0x75F, 0x75C, 0x760 -- from 0
+local INTERMEDIATE_TIMER = 0x7A0 -- holds the "WORLD 1-1" screen
+
+local MODE_TITLE, MODE_PLAY, MODE_VICTORY, MODE_OVER = 0, 1, 2, 3
+local TASK_PLAY = 3
+local FLAG_SLIDE, LEVEL_END, LOSE_LIFE, PLAYING, DYING = 4, 5, 6, 8, 11
+
+-- In these worlds the second level opens with a walk into a pipe, which is an area of its own.
+local HAS_INTRO = { [1] = true, [2] = true, [4] = true, [7] = true }
+
+local TITLE_FRAMES = 60 -- the title stands from about frame 50
+local START_LIMIT = 600 -- frames; a start takes 30 to 41
+local SKIP_LIMIT = 4000 -- frames; the longest scene, after a castle, takes about 1,000
+local MASKS = {
+  { 0x01, "A" }, { 0x02, "B" }, { 0x04, "select" }, { 0x08, "start" },
+  { 0x10, "up" }, { 0x20, "down" }, { 0x40, "left" }, { 0x80, "right" },
+}
+
+local read, write = memory.readbyte, memory.writebyte
+local pads = {} -- button mask -> table for joypad.set
+local title -- the state every level is started from
+local levels = {} -- "1-1" -> kept state at its first playable frame
+local slots = {} -- the client's states
+local whole_game = false
+local ready = false -- a level has been started
+local frame_id = 0 -- counts every frame run and every state loaded; never goes back
+local picture -- of a loaded state: the emulator itself draws nothing until the next frame
+
+local function pad(mask)
+  local buttons = pads[mask]
+  if not buttons then
+    buttons = {}
+    for _, entry in ipairs(MASKS) do
+      -- false, not nil: nil would let the keyboard of a visible window through
+      buttons[entry[2]] = math.floor(mask / entry[1]) % 2 == 1
+    end
+    pads[mask] = buttons
+  end
+  return buttons
+end
+
+local function advance(mask)
+  joypad.set(1, pad(mask))
+  emu.frameadvance()
+  frame_id = frame_id + 1
+  picture = nil
+end
+
+--- The picture as FCEUX gives it: 11 bytes of header, then 256x240 pixels of 0, R, G, B.
+-- Without what Lua or FCEUX itself draws over it.
+function mario.picture()
+  picture = picture or gui.gdscreenshot(true)
+  return picture
+end
+
+function mario.ram()
+  return memory.readbyterange(0, 0x800)
+end
+
+function mario.frame_id()
+  return frame_id
+end
+
+local function keep()
+  local kept = { state = savestate.create(), picture = mario.picture(), whole_game = whole_game }
+  savestate.save(kept.state)
+  return kept
+end
+
+local function restore(kept)
+  savestate.load(kept.state)
+  picture = kept.picture
+  whole_game = kept.whole_game
+  frame_id = frame_id + 1
+end
+
+--- Whether the episode, or in the whole game the life or the level, is over.
+function mario.has_ended()
+  local mode = read(MODE)
+  if mode ~= MODE_PLAY then
+    return mode == MODE_VICTORY or mode == MODE_OVER
+  end
+  if read(TASK) ~= TASK_PLAY then
+    return false -- between two areas the other addresses still hold the last one's values
+  end
+  local state = read(PLAYER_STATE)
+  return state == DYING or state == LOSE_LIFE or read(Y_PAGE) > 1
+    or state == FLAG_SLIDE or state == LEVEL_END
+end
+
+local function is_playing()
+  return read(MODE) == MODE_PLAY and read(TASK) == TASK_PLAY and read(PLAYER_STATE) == PLAYING
+    and read(Y_PAGE) <= 1
+end
+
+--- Runs to the title screen. Once, before anything else.
+function mario.boot()
+  for _ = 1, TITLE_FRAMES do
+    advance(0)
+  end
+  title = keep()
+end
+
+--- Starts a level from the title; about 40 frames.
+local function start_level(world, stage)
+  restore(title)
+  local area = stage - 1
+  if stage >= 2 and HAS_INTRO[world] then
+    area = stage
+  end
+  for frame = 1, START_LIMIT do
+    if read(MODE) == MODE_TITLE or read(TASK) == 0 then
+      write(WORLD, world - 1)
+      write(LEVEL, stage - 1)
+      write(AREA, area)
+    end
+    write(INTERMEDIATE_TIMER, 0)
+    advance(frame == 1 and 0x08 or 0)
+    if is_playing() then
+      return true
+    end
+  end
+  return nil, ("%d-%d did not start within %d frames: is this ROM Super Mario Bros.?"):format(
+    world, stage, START_LIMIT)
+end
+
+--- Goes to the first playable frame of a level, then runs `noops` frames without a button.
+-- @return frames advanced since then, or nil and a sentence
+function mario.reset(world, stage, noops, until_game_over)
+  local name = world .. "-" .. stage
+  if not levels[name] then
+    whole_game = false
+    local ok, err = start_level(world, stage)
+    if not ok then
+      return nil, err
+    end
+    levels[name] = keep()
+  end
+  restore(levels[name])
+  whole_game = until_game_over
+  ready = true
+  for count = 1, noops do
+    advance(0)
+    if mario.has_ended() then
+      return count
+    end
+  end
+  return noops
+end
+
+--- Runs frames nobody can play: pipes, vines, growing, the way to the next level.
+-- @param through_ends run on where a life or a level ends, instead of stopping there
+-- @return frames advanced, or nil and a sentence
+local function skip_scenes(through_ends)
+  for count = 0, SKIP_LIMIT do
+    local over = read(MODE) == MODE_OVER or (read(MODE) == MODE_VICTORY and read(WORLD) == 7)
+    if is_playing() or over or (not through_ends and mario.has_ended()) then
+      return count
+    end
+    if read(MODE) == MODE_PLAY and read(TASK) ~= TASK_PLAY then
+      write(INTERMEDIATE_TIMER, 0)
+    end
+    advance(0)
+  end
+  return nil, ("no control over Mario for %d frames (mode %d, task %d, state %d)"):format(
+    SKIP_LIMIT, read(MODE), read(TASK), read(PLAYER_STATE))
+end
+
+--- Holds buttons for `count` frames; ends early at a death or a cleared level.
+-- In the whole game the step after such an end first runs on to the next playable frame.
+-- @return frames advanced in all, of these skipped; or nil and a sentence
+function mario.step(buttons, count)
+  if not ready then
+    return nil, "no level has been started: send 'reset' first"
+  end
+  local before, err = 0, nil
+  if mario.has_ended() then
+    if not whole_game then
+      return nil, "the episode is over: send 'reset' first"
+    end
+    before, err = skip_scenes(true)
+    if not before then
+      return nil, err
+    end
+    if mario.has_ended() then
+      return before, before
+    end
+  end
+  for played = 1, count do
+    advance(buttons)
+    if mario.has_ended() then
+      return before + played, before
+    end
+  end
+  local after
+  after, err = skip_scenes(false)
+  if not after then
+    return nil, err
+  end
+  return before + count + after, before + after
+end
+
+--- Keeps the present state under a number.
+function mario.save(slot)
+  if not ready then
+    return nil, "no level has been started: send 'reset' first"
+  end
+  slots[slot] = keep()
+  return true
+end
+
+--- Goes back to a kept state.
+function mario.load(slot)
+  if not slots[slot] then
+    return nil, ("slot %d is empty: send 'save' first"):format(slot)
+  end
+  restore(slots[slot])
+  return true
+end
+
+return mario

@@ -1,0 +1,228 @@
+"""One FCEUX process: find it, start it with the Lua script, watch it, stop it.
+
+Nothing outlives the trainer, however that ends:
+
+* `Fceux.close` and the interpreter's exit (`atexit`) end the process.
+* When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
+  (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
+  a client for ten seconds.
+* What a killed trainer leaves of its temporary folders is removed by the next start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Final
+
+from sb3_mario.emulator.bridge import Bridge
+from sb3_mario.emulator.errors import BridgeError, StartError
+from sb3_mario.resources import lua_bridge_dir
+
+FOLDER_PREFIX: Final = "sb3-mario-fceux-"
+LOG_NAME: Final = "fceux.log"
+IDLE_SECONDS: Final = 10
+READY: Final = re.compile(r"^sb3-mario: ready on port (\d+)$", re.MULTILINE)
+# FCEUX's OpenGL driver, the default, crashes without a display; SDL draws with and without one.
+CONFIG: Final = "SDL.VideoDriver = 1\nSDL.Sound = 0\n"
+# Debian keeps games out of root's PATH.
+EXTRA_PATH: Final = "/usr/games:/usr/local/games"
+
+_running: weakref.WeakSet[Fceux] = weakref.WeakSet()
+
+
+def find_fceux() -> Path:
+    """Return FCEUX's executable: ``SB3_MARIO_FCEUX``, else the one in PATH.
+
+    Raises:
+        StartError: There is none.
+    """
+    chosen = os.environ.get("SB3_MARIO_FCEUX")
+    path = os.environ.get("PATH", "") + os.pathsep + EXTRA_PATH
+    found = shutil.which(chosen or "fceux", path=path)
+    if found is None:
+        where = f"SB3_MARIO_FCEUX={chosen}" if chosen else "'fceux' in PATH or /usr/games"
+        raise StartError(
+            f"FCEUX is missing: no program {where}. Install it (Debian, Ubuntu: "
+            "`apt install fceux lua-socket lua-dkjson`; else https://fceux.com), or name it in "
+            "SB3_MARIO_FCEUX."
+        )
+    return Path(found)
+
+
+class Fceux:
+    """A running FCEUX with its bridge.
+
+    Args:
+        rom: Path of the ROM; the caller has checked that it is one.
+        window: Show FCEUX's window. Needs a display.
+        speed: ``"maximum"``, or ``"normal"`` for 60 frames a second.
+        start_timeout: Seconds until FCEUX must be ready.
+        timeout: Seconds to wait for each answer.
+
+    Attributes:
+        bridge: The connection to its Lua script.
+        pid: Process id.
+
+    Raises:
+        StartError: FCEUX or the display is missing, or it ended or hung at start; the message
+            carries what FCEUX printed.
+    """
+
+    bridge: Bridge
+
+    def __init__(
+        self,
+        rom: str | os.PathLike[str],
+        *,
+        window: bool = False,
+        speed: str = "maximum",
+        start_timeout: float = 30.0,
+        timeout: float = 20.0,
+    ) -> None:
+        program = find_fceux()
+        script = lua_bridge_dir() / "main.lua"
+        _remove_stale_folders()
+        self._home = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+        self._log = self._home / LOG_NAME
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
+        _running.add(self)
+        token = secrets.token_urlsafe(32)
+        try:
+            config = self._home / ".fceux" / "fceux.cfg"
+            config.parent.mkdir()
+            config.write_text(CONFIG)
+            environment = _environment(self._home, window)
+            environment |= {
+                "SB3_MARIO_TOKEN": token,
+                "SB3_MARIO_PORT": "0",
+                "SB3_MARIO_SPEED": speed,
+                "SB3_MARIO_IDLE_SECONDS": str(IDLE_SECONDS),
+            }
+            command = [str(program), "--sound", "0", "--loadlua", str(script), os.fspath(rom)]
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    _tied_to_parent(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    cwd=self._home,
+                    start_new_session=True,  # a Ctrl-C is for the trainer, which ends FCEUX itself
+                )
+            self.pid = self._process.pid
+            port = self._wait_until_ready(start_timeout)
+            try:
+                self.bridge = Bridge(port, token, timeout=timeout)
+            except BridgeError as error:
+                raise StartError(f"{error}\n{self.output()}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def is_running(self) -> bool:
+        """Return whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def output(self, lines: int = 15) -> str:
+        """Return the last lines that FCEUX printed, for error messages."""
+        try:
+            printed = self._log.read_text(errors="replace").splitlines()
+        except OSError:
+            return "FCEUX's output is gone."
+        return "\n".join(["FCEUX printed:", *(f"  {line}" for line in printed[-lines:])])
+
+    def close(self) -> None:
+        """End the process and remove its folder. May be called again; never raises."""
+        bridge: Bridge | None = getattr(self, "bridge", None)
+        if bridge is not None:
+            bridge.close()
+        if self._process is not None:
+            if bridge is None:
+                self._process.kill()
+            try:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        shutil.rmtree(self._home, ignore_errors=True)
+        _running.discard(self)
+
+    def _wait_until_ready(self, timeout: float) -> int:
+        """Return the port that the script prints once the game's title stands."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            alive = self.is_running()
+            ready = READY.search(self._log.read_text(errors="replace"))
+            if ready:
+                return int(ready[1])
+            if not alive:
+                assert self._process is not None
+                raise StartError(
+                    f"FCEUX ended at start with code {self._process.returncode}.\n{self.output()}"
+                )
+            time.sleep(0.02)
+        raise StartError(f"FCEUX was not ready within {timeout:g} seconds.\n{self.output()}")
+
+
+def _environment(home: Path, window: bool) -> dict[str, str]:
+    environment = dict(os.environ, HOME=str(home), SDL_AUDIODRIVER="dummy")
+    # FCEUX would keep its settings there, shared by all
+    for name in ("FCEUX_HOME", "FCEUX_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    if not window:
+        return environment | {"QT_QPA_PLATFORM": "offscreen", "SDL_VIDEODRIVER": "dummy"}
+    linux = sys.platform.startswith("linux")
+    if linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise StartError(
+            "no display for FCEUX's window: DISPLAY is not set. Run in a desktop session, under "
+            "`xvfb-run`, or without window=True and render_mode='human'."
+        )
+    return environment
+
+
+def _tied_to_parent(command: list[str]) -> list[str]:
+    """Return the command so that Linux kills it when this process dies."""
+    # The signal comes when the *thread* that started it ends, so only the main thread may ask.
+    setpriv = shutil.which("setpriv") if sys.platform.startswith("linux") else None
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return command
+    return [setpriv, "--pdeathsig", "KILL", "--", *command]
+
+
+def _remove_stale_folders() -> None:
+    """Remove the folders of trainers that were killed."""
+    if sys.platform == "win32":
+        return  # there os.kill(pid, 0) would end the process instead of asking for it
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
+        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
+
+
+@atexit.register
+def _close_all() -> None:
+    for fceux in list(_running):
+        if fceux._owner == os.getpid():  # not in a fork of the process that started it
+            fceux.close()

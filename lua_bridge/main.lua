@@ -8,10 +8,7 @@
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
 package.path = here .. "?.lua;" .. package.path
 
-local socket = require("socket")
-local messages = require("messages")
-local mario = require("mario")
-local server = require("websocket.server")
+local socket, messages, mario, server -- loaded under pcall, see the end
 
 local WIDTH, HEIGHT = 256, 240
 local GD_HEADER = 11 -- bytes before the pixels in what FCEUX gives
@@ -144,5 +141,15 @@ local function main()
   return reason
 end
 
-log("end: " .. main())
+-- An error that reaches FCEUX with a long message, as that of a missing module is, crashes it.
+local loaded, problem = pcall(function()
+  socket = require("socket")
+  messages = require("messages")
+  mario = require("mario")
+  server = require("websocket.server")
+end)
+log("end: " .. (loaded and main() or "cannot load a Lua module: " .. tostring(problem)))
+for _ = 1, 10 do
+  emu.frameadvance() -- in its first frames FCEUX does not heed an exit
+end
 emu.exit()

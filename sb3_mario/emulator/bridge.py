@@ -67,6 +67,8 @@ class Bridge:
     def __init__(
         self, port: int, token: str, *, host: str = "127.0.0.1", timeout: float = 20.0
     ) -> None:
+        self.port = port
+        self.token = token
         self.timeout = timeout
         self.frame_id = -1
         self.counters = SyncCounters()
@@ -259,9 +261,11 @@ class Bridge:
                     return event
             self._flush()  # answers to pings
             if self._protocol.state is not ConnectionState.OPEN:
-                code, reason = self._protocol.close_code, self._protocol.close_reason
+                closed = self._protocol.close_rcvd or self._protocol.close_sent
                 self.abort()
-                raise BridgeClosedError(f"FCEUX closed the connection: {code} {reason or ''}")
+                raise BridgeClosedError(
+                    f"the connection to FCEUX is closed: {closed or 'without a word'}"
+                )
             self._receive_some(deadline, what)
 
     def _receive_some(self, deadline: float, what: str) -> None:

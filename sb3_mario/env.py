@@ -1,0 +1,329 @@
+"""Super Mario Bros. on FCEUX as a Gymnasium environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from sb3_mario.emulator.errors import BridgeError, EmulatorError
+from sb3_mario.emulator.fceux import Fceux, find_fceux
+from sb3_mario.emulator.protocol import MAX_NOOPS, State
+from sb3_mario.game.actions import button_masks
+from sb3_mario.game.levels import Level, death_cause, progress
+from sb3_mario.game.memory import GameState
+from sb3_mario.game.rewards import RewardWeights, compute_reward
+from sb3_mario.game.roms import find_rom
+from sb3_mario.game.selftest import self_test
+
+Observation = npt.NDArray[np.uint8]
+
+
+class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
+    """One level, or the whole game, on an emulator of its own.
+
+    Observation: ``Box(0, 255, (frame_stack, 84, 84), uint8)``, gray, newest frame last; after a
+    reset the first frame fills the stack. Action: ``Discrete(len(actions))``, held for
+    ``frame_skip`` frames. Reward: see `sb3_mario.game.rewards.compute_reward`.
+
+    An episode terminates when Mario dies or clears the level (in the whole game: when the game is
+    over or won) and is truncated when he is stuck or after ``max_steps``. FCEUX starts at the
+    first `reset`, is tested, and ends at `close`; a reset loads a state from memory, which takes
+    less than a frame. The same seed and actions give the same memory and the same pictures.
+
+    ``info`` of every step, in plain Python types:
+
+    ============  ===================================================================
+    coins         coins
+    flag_get      whether the level is cleared
+    life          lives left
+    score         score
+    stage, world  from 1
+    status        ``"small"``, ``"tall"`` or ``"fireball"``
+    time          the game's clock
+    x_pos, y_pos  pixels; y from the bottom
+    max_x         largest ``x_pos`` of the episode
+    progress      share of the level done, 0 to 1
+    power         0 small, 1 tall, 2 fire
+    frames        frames run in this episode, with the no-ops at its start
+    frame_id      id of the frame, counted from the episode's start
+    sync_*        ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of this episode: see
+                  `SyncCounters`
+    ram_hash      SHA-1 of the memory, where ``ram_hash=True``
+    end_cause     on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
+                  ``stuck`` or ``step_limit``
+    ============  ===================================================================
+
+    Args:
+        level: ``"1-1"`` to ``"8-4"``, or None for the whole game.
+        rom: Path of the ROM; None looks in the usual places, see
+            `sb3_mario.game.roms.find_rom`.
+        actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
+        frame_skip: Frames an action is held.
+        frame_stack: Frames in an observation.
+        frame_size: Height and width of a frame in an observation, pixels.
+        noop_max: After a reset, 1 to ``noop_max`` frames (drawn at random) pass without a button,
+            so that episodes differ; 0 for none. ``reset(options={"noops": n})`` sets a number.
+        sticky_action_probability: Probability that a step repeats the last step's action
+            (Machado et al. 2018, section 5; per step here).
+        stuck_steps: Steps without a new largest x until truncation; 0 for never.
+        max_steps: Steps until truncation; 0 for never.
+        reward_weights: A `RewardWeights` or its fields as a mapping.
+        ram_hash: Put ``ram_hash`` into ``info``.
+        window: Show FCEUX's window, at full speed.
+        render_mode: ``"rgb_array"`` (``(240, 256, 3)`` uint8), ``"human"`` (FCEUX's window at 60
+            frames a second) or None.
+        timeout: Seconds to wait for each answer of the emulator.
+
+    Raises:
+        RomError: There is no ROM, or the file is none.
+        StartError: FCEUX or a display is missing.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> import gymnasium as gym, sb3_mario
+        >>> env = gym.make("sb3_mario/SuperMarioBros-1-1-v0")
+        >>> observation, info = env.reset(seed=1)
+        >>> observation.shape
+        (8, 84, 84)
+        >>> env.close()
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
+
+    def __init__(
+        self,
+        level: str | None = "1-1",
+        *,
+        rom: str | os.PathLike[str] | None = None,
+        actions: str | Sequence[Sequence[str]] = "simple",
+        frame_skip: int = 4,
+        frame_stack: int = 8,
+        frame_size: int = 84,
+        noop_max: int = 30,
+        sticky_action_probability: float = 0.0,
+        stuck_steps: int = 150,
+        max_steps: int = 27_000,
+        reward_weights: RewardWeights | Mapping[str, float] | None = None,
+        ram_hash: bool = False,
+        window: bool = False,
+        render_mode: str | None = None,
+        timeout: float = 20.0,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be 'rgb_array' or 'human', got {render_mode!r}")
+        _check_range("frame_skip", frame_skip, 1, 60)
+        _check_range("frame_stack", frame_stack, 1, 64)
+        _check_range("frame_size", frame_size, 8, 240)
+        _check_range("noop_max", noop_max, 0, MAX_NOOPS)
+        _check_range("sticky_action_probability", sticky_action_probability, 0, 1)
+        self.whole_game = level is None
+        self.level = Level.parse(level or "1-1")
+        self.rom = find_rom(rom)
+        find_fceux()
+        self.frame_skip = frame_skip
+        self.noop_max = noop_max
+        self.sticky_action_probability = sticky_action_probability
+        self.stuck_steps = stuck_steps
+        self.max_steps = max_steps
+        self.reward_weights = (
+            reward_weights
+            if isinstance(reward_weights, RewardWeights)
+            else RewardWeights(**(reward_weights or {}))
+        )
+        self.render_mode = render_mode
+        self._ram_hash = ram_hash
+        self._window = window or render_mode == "human"
+        self._timeout = timeout
+        self._buttons = button_masks(actions)
+        self._fceux: Fceux | None = None
+        self._state: State | None = None
+        self._size = (frame_size, frame_size)
+        self._stack = np.zeros((frame_stack, frame_size, frame_size), np.uint8)
+        self.observation_space = gym.spaces.Box(0, 255, self._stack.shape, np.uint8)
+        self.action_space = gym.spaces.Discrete(len(self._buttons))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seeds the no-ops and the sticky actions.
+            options: ``{"noops": n}`` sets the number of frames without a button.
+
+        Returns:
+            Observation and info.
+
+        Raises:
+            EmulatorError: FCEUX did not start, or broke.
+            SelfTestError: The fresh emulator does not show a game being played.
+        """
+        super().reset(seed=seed)
+        drawn = int(self.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0
+        noops = (options or {}).get("noops", drawn)
+        _check_range("options['noops']", noops, 0, MAX_NOOPS)
+        try:
+            bridge = self._emulator().bridge
+            self._counters_before = dataclasses.replace(bridge.counters)
+            state = bridge.reset(
+                self.level.world, self.level.stage, noops=noops, whole_game=self.whole_game
+            )
+        except BridgeError as error:
+            raise self._broken(error) from error
+        self._state = state
+        self._game = GameState.from_ram(state.ram)
+        self._stack[:] = self._small(state)
+        self._last_action = 0
+        self._steps = 0
+        self._frames = state.advanced
+        self._first_frame_id = state.frame_id - state.advanced
+        self._max_x = self._best_x = self._game.x_pos
+        self._best_step = 0
+        return self._stack.copy(), self._info()
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.
+
+        Args:
+            action: Index into the action set.
+
+        Returns:
+            Observation, reward, terminated, truncated, info.
+
+        Raises:
+            EmulatorError: FCEUX died, hung or spoke nonsense; `reset` starts a fresh one.
+        """
+        if self._fceux is None or self._state is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        sticky = self.sticky_action_probability
+        if sticky and self.np_random.random() < sticky:
+            action = self._last_action
+        self._last_action = int(action)
+        try:
+            state = self._fceux.bridge.step(self._buttons[self._last_action], self.frame_skip)
+        except BridgeError as error:
+            raise self._broken(error) from error
+        before, game = self._game, GameState.from_ram(state.ram)
+        self._state, self._game = state, game
+        self._steps += 1
+        self._frames += state.advanced
+        self._stack[:-1] = self._stack[1:]
+        self._stack[-1] = self._small(state)
+        self._track_progress(before)
+        reward = compute_reward(before, game, state.advanced, self.reward_weights)
+        end_cause = self._end_cause()
+        info = self._info()
+        if end_cause is not None:
+            info["end_cause"] = end_cause
+        truncated = end_cause in ("stuck", "step_limit")
+        terminated = end_cause is not None and not truncated
+        return self._stack.copy(), reward, terminated, truncated, info
+
+    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+        """Return the newest picture, ``(240, 256, 3)`` uint8, where ``render_mode`` asks for it."""
+        if self.render_mode != "rgb_array" or self._state is None:
+            return None
+        assert self._state.frame is not None
+        return self._state.frame[:, :, :3].copy()
+
+    def close(self) -> None:
+        """End FCEUX."""
+        if self._fceux is not None:
+            self._fceux.close()
+            self._fceux = None
+        self._state = None
+
+    def _emulator(self) -> Fceux:
+        if self._fceux is None:
+            self._fceux = Fceux(
+                self.rom.path,
+                window=self._window,
+                speed="normal" if self.render_mode == "human" else "maximum",
+                timeout=self._timeout,
+            )
+            try:
+                self_test(self._fceux.bridge, self.level)
+            except BaseException:
+                self.close()
+                raise
+        return self._fceux
+
+    def _broken(self, error: BridgeError) -> EmulatorError:
+        """Return ``error`` with FCEUX's last words, after ending what is left of it."""
+        words = f"\n{self._fceux.output()}" if self._fceux is not None else ""
+        self.close()
+        return type(error)(f"{error}{words}")
+
+    def _small(self, state: State) -> Observation:
+        """Return the picture in gray, ``(frame_size, frame_size)``."""
+        assert state.frame is not None
+        gray = cv2.cvtColor(state.frame, cv2.COLOR_RGBA2GRAY)
+        return cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    def _track_progress(self, before: GameState) -> None:
+        game = self._game
+        self._max_x = max(self._max_x, game.x_pos)
+        moved_on = (before.world, before.stage, before.area) != (game.world, game.stage, game.area)
+        if moved_on or game.x_pos > self._best_x:
+            self._best_x = game.x_pos
+            self._best_step = self._steps
+
+    def _end_cause(self) -> str | None:
+        game = self._game
+        if self.whole_game:
+            if game.flag_get and (game.world, game.stage) == (8, 4):
+                return "flag"
+            if game.is_game_over:
+                return "game_over"
+        elif game.flag_get:
+            return "flag"
+        elif game.is_dying or game.is_dead:
+            return death_cause(game)
+        if self.stuck_steps and self._steps - self._best_step >= self.stuck_steps:
+            return "stuck"
+        if self.max_steps and self._steps >= self.max_steps:
+            return "step_limit"
+        return None
+
+    def _info(self) -> dict[str, Any]:
+        assert self._state is not None and self._fceux is not None
+        game, counters, before = self._game, self._fceux.bridge.counters, self._counters_before
+        info: dict[str, Any] = {
+            "coins": game.coins,
+            "flag_get": game.flag_get,
+            "life": game.lives,
+            "score": game.score,
+            "stage": game.stage,
+            "status": game.status,
+            "time": game.time,
+            "world": game.world,
+            "x_pos": game.x_pos,
+            "y_pos": game.y_pos,
+            "max_x": self._max_x,
+            "progress": progress(game, Level(game.world, game.stage)),
+            "power": game.power,
+            "frame_id": self._state.frame_id - self._first_frame_id,
+            "frames": self._frames,
+            "sync_frames": counters.frames - before.frames,
+            "sync_retakes": counters.retakes - before.retakes,
+            "sync_mismatches": counters.mismatches - before.mismatches,
+            "sync_reconnects": counters.reconnects - before.reconnects,
+        }
+        if self._ram_hash:
+            info["ram_hash"] = hashlib.sha1(self._state.ram, usedforsecurity=False).hexdigest()
+        return info
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, got {value!r}")

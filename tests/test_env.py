@@ -1,0 +1,337 @@
+"""The environment on the real emulator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+import sb3_mario
+from sb3_mario.emulator.errors import EmulatorError
+from sb3_mario.env import SuperMarioBrosEnv
+from sb3_mario.game.levels import ALL_LEVELS, WHOLE_GAME_ID
+
+pytestmark = pytest.mark.real_rom
+
+NOTHING, RIGHT, A_RIGHT, RIGHT_B, A_RIGHT_B, A, LEFT = range(7)
+INFO_KEYS = {
+    *("coins", "flag_get", "life", "score", "stage", "status", "time", "world", "x_pos", "y_pos"),
+    *("max_x", "progress", "power", "frame_id", "frames"),
+    *("sync_frames", "sync_retakes", "sync_mismatches", "sync_reconnects"),
+}
+MakeEnv = Callable[..., SuperMarioBrosEnv]
+
+
+@pytest.fixture
+def make() -> Iterator[MakeEnv]:
+    """Makes environments and closes them after the test."""
+    made: list[SuperMarioBrosEnv] = []
+
+    def factory(**kwargs: Any) -> SuperMarioBrosEnv:
+        made.append(SuperMarioBrosEnv(**kwargs))
+        return made[-1]
+
+    yield factory
+    for env in made:
+        env.close()
+
+
+def test_all_33_ids_are_registered() -> None:
+    ids = {level.env_id for level in ALL_LEVELS} | {WHOLE_GAME_ID}
+    assert len(ids) == 33
+    assert ids <= set(gym.registry)
+    assert "sb3_mario/SuperMarioBros-8-4-v0" in ids
+    assert sb3_mario.__version__
+
+
+def test_both_environment_checkers_pass_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gym.make("sb3_mario/SuperMarioBros-1-1-v0", render_mode="rgb_array")
+        gymnasium_check_env(env.unwrapped, skip_render_check=True)
+        sb3_check_env(env.unwrapped)
+        env.close()
+
+
+def test_a_reset_fills_the_stack_and_a_step_shifts_it(make: MakeEnv) -> None:
+    env = make()
+    first, _ = env.reset(seed=0)
+    assert first.shape == (8, 84, 84)
+    assert first.dtype == np.uint8
+    assert all(np.array_equal(first[0], first[i]) for i in range(8))
+    observations = [first]
+    for _ in range(10):
+        observation, *_ = env.step(RIGHT_B)
+        assert np.array_equal(observation[:-1], observations[-1][1:])
+        assert not np.array_equal(observation[-1], observation[-2])
+        observations.append(observation)
+    # Earlier observations are the user's: later steps must not have written into them.
+    assert np.array_equal(observations[0], first)
+    assert not np.shares_memory(observations[-1], observations[-2])
+
+
+def test_info_has_every_key_in_plain_python_types(make: MakeEnv) -> None:
+    env = make()
+    _, info = env.reset(seed=0)
+    assert set(info) == INFO_KEYS
+    _, reward, terminated, truncated, info = env.step(RIGHT)
+    assert set(info) == INFO_KEYS
+    assert {type(value) for value in info.values()} <= {int, float, bool, str}
+    assert (type(reward), type(terminated), type(truncated)) == (float, bool, bool)
+    assert (info["world"], info["stage"], info["status"], info["life"]) == (1, 1, "small", 2)
+    assert 390 < info["time"] <= 400
+
+
+def test_walking_right_earns_the_distance_less_the_clock(make: MakeEnv) -> None:
+    env = make(noop_max=0)
+    _, before = env.reset()
+    for _ in range(15):
+        _, reward, _, _, info = env.step(RIGHT_B)
+        moved, ticks = info["x_pos"] - before["x_pos"], before["time"] - info["time"]
+        assert reward == moved - ticks
+        before = info
+    assert info["x_pos"] > 100
+
+
+def test_running_into_the_first_enemy_ends_the_episode(make: MakeEnv) -> None:
+    env = make(noop_max=0)
+    env.reset()
+    for _ in range(200):
+        _, reward, terminated, truncated, info = env.step(RIGHT)
+        if terminated:
+            break
+    assert terminated
+    assert not truncated
+    assert info["end_cause"] == "enemy"
+    assert -15.0 <= reward <= -5.0  # what he walked in this step counts as well
+    assert 250 < info["max_x"] < 400
+
+
+def test_standing_still_is_truncated_as_stuck(make: MakeEnv) -> None:
+    env = make(stuck_steps=20)
+    env.reset(seed=0)
+    ends = [env.step(NOTHING)[2:] for _ in range(20)]
+    assert [truncated for _, truncated, _ in ends] == [False] * 19 + [True]
+    assert ends[-1][2]["end_cause"] == "stuck"
+
+
+def test_the_step_limit_truncates(make: MakeEnv) -> None:
+    env = make(max_steps=3, stuck_steps=0)
+    env.reset(seed=0)
+    ends = [env.step(LEFT)[2:] for _ in range(3)]
+    assert [truncated for _, truncated, _ in ends] == [False, False, True]
+    assert ends[-1][2]["end_cause"] == "step_limit"
+
+
+def test_the_whole_game_goes_on_after_a_death_and_ends_when_no_life_is_left(
+    make: MakeEnv,
+) -> None:
+    env = make(level=None, noop_max=0)
+    _, info = env.reset()
+    lives, penalties = [info["life"]], 0
+    for _ in range(600):
+        _, reward, terminated, truncated, info = env.step(RIGHT)
+        penalties += reward <= -5.0
+        if info["life"] != lives[-1]:
+            lives.append(info["life"])
+        if terminated or truncated:
+            break
+    assert info["end_cause"] == "game_over"
+    assert penalties == 3
+    assert lives[:3] == [2, 1, 0]
+
+
+def test_no_op_starts_differ_by_seed_and_can_be_set(make: MakeEnv) -> None:
+    env = make()
+    frames = {env.reset(seed=seed)[1]["frames"] for seed in range(20)}
+    assert len(frames) > 5
+    assert min(frames) >= 1
+    assert max(frames) <= 30
+    assert env.reset(options={"noops": 17})[1]["frames"] == 17
+
+
+def test_sticky_actions_repeat_the_last_action_at_their_rate(make: MakeEnv) -> None:
+    env = make(sticky_action_probability=1.0, noop_max=0)
+    env.reset()
+    _, _, _, _, info = env.step(RIGHT)  # repeats the no-op of before the episode
+    x = info["x_pos"]
+    for _ in range(10):
+        _, _, _, _, info = env.step(RIGHT)
+    assert info["x_pos"] == x
+
+
+def play(env: SuperMarioBrosEnv, seed: int, steps: int) -> Iterator[tuple[str, bytes, float]]:
+    """Random actions from one seed: hash of the memory, picture and reward of every step."""
+    rng = np.random.default_rng(seed)
+    env.reset(seed=seed)
+    for _ in range(steps):
+        observation, reward, terminated, truncated, info = env.step(int(rng.integers(7)))
+        picture = env.render()
+        assert picture is not None
+        yield info["ram_hash"], picture.tobytes() + observation.tobytes(), reward
+        if terminated or truncated:
+            env.reset()
+
+
+def test_two_emulators_agree_on_memory_and_pixels_for_2000_random_actions(make: MakeEnv) -> None:
+    one, two = (make(render_mode="rgb_array", ram_hash=True) for _ in range(2))
+    compared = 0
+    hashes = set()
+    for here, there in zip(play(one, 7, 2000), play(two, 7, 2000), strict=True):
+        assert here == there, f"step {compared}"
+        compared += 1
+        hashes.add(here[0])
+    assert compared == 2000
+    assert len(hashes) > 1500
+
+
+def test_an_emulator_started_again_plays_the_same(make: MakeEnv) -> None:
+    env = make(render_mode="rgb_array", ram_hash=True)
+    first = list(play(env, 3, 150))
+    assert list(play(env, 3, 150)) == first  # after other episodes
+    env.close()
+    assert list(play(env, 3, 150)) == first  # in a new process
+
+
+def test_every_level_starts_and_moves() -> None:
+    # One emulator for all, since a start leaves the others' states as they are.
+    env = SuperMarioBrosEnv()
+    try:
+        for level in ALL_LEVELS:
+            env.level = level
+            _, start = env.reset(options={"noops": 0})
+            assert (start["world"], start["stage"]) == (level.world, level.stage)
+            for _ in range(8):
+                _, _, _, _, info = env.step(RIGHT)
+            assert info["x_pos"] > start["x_pos"], str(level)
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("vec_env", [DummyVecEnv, SubprocVecEnv])
+def test_sb3_vector_environments_run_several_emulators(vec_env: type[DummyVecEnv]) -> None:
+    envs = vec_env([lambda: gym.make("sb3_mario/SuperMarioBros-1-1-v0") for _ in range(2)])
+    try:
+        envs.seed(0)
+        assert envs.reset().shape == (2, 8, 84, 84)
+        for _ in range(10):
+            observations, rewards, _, infos = envs.step(np.array([NOTHING, RIGHT_B]))
+        assert observations.shape == (2, 8, 84, 84)
+        assert infos[1]["x_pos"] > infos[0]["x_pos"]
+        assert rewards[1] > rewards[0]
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_gymnasium_vector_environments_run_several_emulators(mode: str) -> None:
+    envs = gym.make_vec(
+        "sb3_mario/SuperMarioBros-1-1-v0", num_envs=2, vectorization_mode=mode
+    )
+    try:
+        observations, _ = envs.reset(seed=0)
+        assert observations.shape == (2, 8, 84, 84)
+        observations, *_ = envs.step(np.array([RIGHT, RIGHT]))
+        assert observations.shape == (2, 8, 84, 84)
+    finally:
+        envs.close()
+
+
+def test_render_gives_the_picture_in_colour(make: MakeEnv) -> None:
+    env = make(render_mode="rgb_array")
+    assert env.render() is None
+    env.reset(seed=0)
+    picture = env.render()
+    assert picture is not None
+    assert picture.shape == (240, 256, 3)
+    sky = picture[100, 128]
+    assert sky[2] > sky[0], "the sky of 1-1 is blue"
+
+
+def test_a_dead_emulator_is_an_error_with_its_name_and_a_reset_starts_another(
+    make: MakeEnv,
+) -> None:
+    env = make()
+    env.reset(seed=0)
+    assert env._fceux is not None
+    os.kill(env._fceux.pid, signal.SIGKILL)
+    with pytest.raises(EmulatorError, match="FCEUX"):
+        for _ in range(3):
+            env.step(RIGHT)
+    env.reset(seed=0)
+    assert env.step(RIGHT)[4]["x_pos"] > 0
+
+
+def test_human_mode_without_a_display_says_so(
+    make: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    env = make(render_mode="human")
+    with pytest.raises(EmulatorError, match="no display"):
+        env.reset()
+
+
+def test_human_mode_shows_a_window_at_the_games_own_speed(tmp_path: Path) -> None:
+    code = """
+import time, gymnasium, numpy, mss, sb3_mario
+env = gymnasium.make("sb3_mario/SuperMarioBros-1-1-v0", render_mode="human")
+env.reset(seed=0)
+start = time.monotonic()
+for _ in range(30):
+    env.step(1)
+print("seconds", time.monotonic() - start)
+time.sleep(0.3)
+with mss.MSS() as screen:
+    shot = numpy.asarray(screen.grab(screen.monitors[0]))
+print("colours", len(numpy.unique(shot.reshape(-1, 4), axis=0)))
+env.close()
+"""
+    result = subprocess.run(
+        ["xvfb-run", "-a", "-s", "-screen 0 800x700x24", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    printed = dict(line.split() for line in result.stdout.splitlines() if " " in line)
+    # 120 frames at 60 a second are 2 s; at full speed they would take a tenth of that
+    assert float(printed["seconds"]) > 1.5
+    assert int(printed["colours"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("frame_skip", 0),
+        ("frame_stack", 0),
+        ("noop_max", -1),
+        ("sticky_action_probability", 1.5),
+        ("render_mode", "ansi"),
+        ("level", "9-1"),
+        ("actions", "everything"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_value(
+    make: MakeEnv, argument: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match=str(value).replace("(", ".")):
+        make(**{argument: value})
+
+
+def test_a_step_before_the_first_reset_is_refused(make: MakeEnv) -> None:
+    with pytest.raises(gym.error.ResetNeeded):
+        make().step(0)

@@ -118,6 +118,12 @@ describe("messages (RFC 6455, section 5.6)", function()
     assert.are.same({ { type = "binary", data = "" } }, events)
   end)
 
+  it("need no memory for empty fragments, of which there may be any number", function()
+    local conn = opened()
+    conn:receive(frame(1, "", { fin = false }) .. frame(0, "", { fin = false }):rep(1000))
+    assert.are.equal(0, #conn.fragments)
+  end)
+
   it("fail with 1002 where nothing is to be continued (section 5.4)", function()
     assert_fails(1002, frame(0, "x"))
     assert_fails(1002, frame(1, "a", { fin = false }) .. frame(0, "b") .. frame(0, "c"))

@@ -309,19 +309,32 @@ describe("events of a client that has gone", function()
   it("are all returned before the next client is let in", function()
     start()
     local first, second = open(), connect()
-    second:send(client.request())
+    assert.is_nil(running:poll(0.01)) -- accepts the second
     first:send(client.frame(1, "last words") .. client.close_frame(1000))
-    local kinds = {}
-    for i = 1, 3 do
-      local event = next_event()
-      kinds[i] = event.type
-      if event.type == "text" then
-        local sent = running:send_text("an answer")
-        assert.is_true(not sent or running:has_client())
-      end
+    second:send(client.request())
+    assert.are.same({ type = "text", data = "last words" }, next_event())
+    assert.is_nil((running:send_text("an answer"))) -- and not to the second
+    assert.are.equal("closed", next_event().type)
+    assert.are.equal("open", next_event().type)
+  end)
+
+  it("are all returned also where it came and went at once", function()
+    start()
+    local patient, hasty = connect(), connect()
+    for _ = 1, 4 do
+      running:poll(0.01)
     end
-    assert.are.same({ "text", "closed", "open" }, kinds)
-    assert.is_nil(read_response(second):find("an answer", 1, true))
+    hasty:send(client.request() .. client.frame(1, "hi") .. client.close_frame(1000))
+    patient:send(client.request())
+    local kinds = {}
+    repeat
+      local event = next_event()
+      kinds[#kinds + 1] = event.type
+      if event.type == "text" then
+        assert.is_false(running:has_client())
+      end
+    until event.type == "closed"
+    assert.are.same({ "open", "text", "closed" }, { unpack(kinds, #kinds - 2) })
   end)
 end)
 
@@ -345,6 +358,30 @@ describe("server:send_text and send_binary", function()
     local bytes = read(tcp, 10 + length)
     assert.are.equal("\130\127" .. client.big_endian(length, 8), bytes:sub(1, 10))
     assert.is_true("header" .. picture:sub(12) == bytes:sub(11))
+  end)
+
+  it("go on after the byte where a full buffer stopped them", function()
+    local tcp, bytes = nil, ""
+    start({
+      clock = function() -- asked for the time left, after each stop
+        if tcp then
+          local _, _, all_there_is = tcp:receive(100000000)
+          bytes = bytes .. all_there_is
+        end
+        return now
+      end,
+    })
+    tcp = open()
+    local picture = ("0123456789abc"):rep(2000000)
+    assert.is_true(running:send_binary({ { picture, 2, #picture } }))
+    bytes = bytes .. read(tcp, 10 + #picture - 1 - #bytes)
+    assert.is_true(picture:sub(2) == bytes:sub(11))
+  end)
+
+  it("do not wait for more to send (TCP_NODELAY)", function()
+    start()
+    open()
+    assert.is_true(running.client.socket:getoption("tcp-nodelay"))
   end)
 
   it("refuse bytes that are not there, and send nothing", function()
@@ -434,6 +471,15 @@ describe("server:close", function()
     assert.is_not_nil(read_to_end(tcp):find(closing(1001)))
     assert.is_nil((socket.connect("127.0.0.1", port)))
     assert.is_nil(running:port())
+  end)
+
+  it("leaves the port free to be taken again at once", function()
+    start({ close_timeout = 0.1 })
+    local port = running:port()
+    open()
+    running:close()
+    start({ port = port })
+    open()
   end)
 
   it("may be called twice", function()

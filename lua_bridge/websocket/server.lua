@@ -4,69 +4,28 @@
 -- call blocks but `poll`, for at most its timeout, a send, for at most `send_timeout`, and `close`,
 -- for about `close_timeout`.
 local socket = require("socket")
-local connection = require("websocket.connection")
 local frame = require("websocket.frame")
+local listener = require("websocket.listener")
+local peers = require("websocket.peer")
 
 local server = {}
 
-local READ_BYTES = 16384
 local MERGE_BYTES = 4096 -- a first part up to this size is joined to the frame's header
 local MAX_PEERS = 8 -- sockets beside the client's
 local GOING_AWAY = 1001
-local ON_WINDOWS = package.config:sub(1, 1) == "\\"
 
 local select = socket.select
 
 local Server = {}
 Server.__index = Server
 
-local function is_loopback(host)
-  local octets = { host:match("^(127)%.(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)$") }
-  for _, octet in ipairs(octets) do
-    if tonumber(octet) > 255 then
-      return false
-    end
-  end
-  return #octets > 0
-end
-
 local function check(options)
-  local host, port = options.host, options.port
-  if type(host) ~= "string" or not is_loopback(host) then
-    return nil, ("cannot listen on %s: only loopback is served, use 127.0.0.1")
-      :format(tostring(host))
-  elseif type(port) ~= "number" or port % 1 ~= 0 or port < 0 or port > 65535 then
-    return nil, ("cannot listen on port %s: use a whole number up to 65535, or 0 for a free port")
-      :format(tostring(port))
-  elseif type(options.token) ~= "string" or not options.token:find("^[!-~]+$") then
+  if type(options.token) ~= "string" or not options.token:find("^[!-~]+$") then
     return nil, "the token must be printable ASCII without spaces, and not empty"
   elseif type(options.subprotocol) ~= "string" or not options.subprotocol:find("^[%w._-]+$") then
     return nil, ("the subprotocol must be a word, got %s"):format(tostring(options.subprotocol))
   end
   return true
-end
-
-local function bind(host, port)
-  -- LuaSocket 3 makes the socket of a plain tcp() only later, too late for options
-  local listener, err = (socket.tcp4 or socket.tcp)()
-  if not listener then
-    return nil, err
-  end
-  -- Where this lets a port be taken again at once after a restart; on Windows it would let two
-  -- programs share one.
-  local ok = ON_WINDOWS or listener:setoption("reuseaddr", true)
-  if ok then
-    ok, err = listener:bind(host, port)
-  end
-  if ok then
-    ok, err = listener:listen(MAX_PEERS)
-  end
-  if not ok then
-    listener:close()
-    return nil, err
-  end
-  listener:settimeout(0)
-  return listener
 end
 
 --- Starts to listen.
@@ -76,26 +35,21 @@ end
 --   clock (a function giving seconds; default socket.gettime)
 -- @return the server, or nil and a sentence
 function server.listen(options)
-  local settings = { host = "127.0.0.1", port = 0 }
-  for name, value in pairs(options) do
-    settings[name] = value
-  end
-  local ok, err = check(settings)
+  local ok, err = check(options)
   if not ok then
     return nil, err
   end
-  local listener
-  listener, err = bind(settings.host, settings.port)
-  if not listener then
-    return nil, ("cannot listen on %s, port %d: %s; choose another port, or 0 for a free one")
-      :format(settings.host, settings.port, err)
+  local tcp
+  tcp, err = listener.open(options.host or "127.0.0.1", options.port or 0)
+  if not tcp then
+    return nil, err
   end
   local self = setmetatable({
-    listener = listener,
-    clock = settings.clock or socket.gettime,
-    handshake_timeout = settings.handshake_timeout or 5,
-    send_timeout = settings.send_timeout or 10,
-    close_timeout = settings.close_timeout or 1,
+    listener = tcp,
+    clock = options.clock or socket.gettime,
+    handshake_timeout = options.handshake_timeout or 5,
+    send_timeout = options.send_timeout or 10,
+    close_timeout = options.close_timeout or 1,
     client = nil, -- the peer whose connection is open
     peers = {}, -- those in their handshake, and those being closed; oldest first
     watched = nil, -- sockets to wait for, made again when one comes or goes
@@ -103,9 +57,9 @@ function server.listen(options)
     next_event = 1,
   }, Server)
   self.connection_options = {
-    token = settings.token,
-    subprotocol = settings.subprotocol,
-    max_message = settings.max_message,
+    token = options.token,
+    subprotocol = options.subprotocol,
+    max_message = options.max_message,
     admit = function()
       return self.client == nil, "Another client is connected, and only one is served at a time."
     end,
@@ -129,46 +83,12 @@ end
 
 -- Sending -----------------------------------------------------------------------------------------
 
---- Sends bytes `first` to `last` of a string, waiting until `deadline` at most (nil: not at all).
--- @return true, or nil and why not
-function Server:transmit(peer, data, first, last, deadline)
-  local tcp = peer.socket
-  while first <= last do
-    local sent, err, partial = tcp:send(data, first, last)
-    if sent then
-      return true
-    elseif err ~= "timeout" then
-      return nil, err
-    end
-    first = partial + 1
-    local remaining = deadline and deadline - self.clock() or 0
-    if remaining <= 0 then
-      return nil, "timeout"
-    end
-    local _, writable = select(nil, peer.only, remaining)
-    if not writable[tcp] then
-      return nil, "timeout"
-    end
-  end
-  return true
-end
-
---- Sends what a peer's connection has collected. Only an open one is worth a wait.
-function Server:flush(peer)
-  local output = peer.connection:take_output()
-  if output == "" then
-    return true
-  end
-  local deadline = peer.connection.state == "open" and self.clock() + self.send_timeout or nil
-  return self:transmit(peer, output, 1, #output, deadline)
-end
-
 --- Ends the client's connection at once, because nothing can be sent to it.
 function Server:drop(err)
   local client = self.client
   self.client, self.watched = nil, nil
   client.connection:receive_eof(self.events, "cannot send to the client: " .. err)
-  client.socket:close()
+  client:close()
   return nil, "cannot send to the client: " .. err
 end
 
@@ -204,13 +124,13 @@ function Server:send(opcode, parts)
     -- one packet, for TCP_NODELAY would send the header in its own
     header, next_part = header .. parts[1], 2
   end
-  local ok, err = self:transmit(client, header, 1, #header, deadline)
+  local ok, err = client:transmit(header, 1, #header, deadline)
   for i = next_part, #parts do
     if not ok then
       break
     end
     local data, first, last = span(parts[i])
-    ok, err = self:transmit(client, data, first, last, deadline)
+    ok, err = client:transmit(data, first, last, deadline)
   end
   if not ok then
     return self:drop(err)
@@ -242,7 +162,7 @@ function Server:ping(data)
   if not ok then
     return nil, err
   end
-  ok, err = self:flush(client)
+  ok, err = client:flush(self.send_timeout)
   if not ok then
     return self:drop(err)
   end
@@ -253,7 +173,7 @@ end
 
 function Server:add_peer(peer, timeout)
   if #self.peers >= MAX_PEERS then
-    table.remove(self.peers, 1).socket:close()
+    table.remove(self.peers, 1):close()
   end
   peer.deadline = self.clock() + timeout
   self.peers[#self.peers + 1] = peer
@@ -273,13 +193,13 @@ end
 --- Sends the rest to a peer whose connection is closed or closing, and lets it read that in peace:
 -- were the socket closed with bytes unread, the peer would see a reset in place of our close frame.
 function Server:linger(peer)
-  local ok = self:flush(peer)
+  local ok = peer:flush(self.send_timeout)
   if not ok then
-    peer.socket:close()
+    peer:close()
     return
   end
   if peer.connection.state == "closed" then
-    peer.socket:shutdown("send")
+    peer:shutdown()
   end
   self:add_peer(peer, self.close_timeout)
 end
@@ -289,26 +209,12 @@ function Server:accept()
   if not tcp then
     return -- the client has gone again
   end
-  tcp:settimeout(0)
-  tcp:setoption("tcp-nodelay", true)
-  local peer = {
-    socket = tcp,
-    only = { tcp }, -- for select
-    connection = connection.new(self.connection_options),
-  }
-  self:add_peer(peer, self.handshake_timeout)
-end
-
---- Reads what is there, without waiting.
--- @return the bytes, and whether the client's side has ended
-local function read(peer)
-  local data, err, partial = peer.socket:receive(READ_BYTES)
-  return data or partial or "", err ~= nil and err ~= "timeout"
+  self:add_peer(peers.new(tcp, self.connection_options, self.clock), self.handshake_timeout)
 end
 
 function Server:serve_client()
   local client = self.client
-  local data, ended = read(client)
+  local data, ended = client:read()
   client.connection:receive(data, self.events)
   if ended then
     client.connection:receive_eof(self.events)
@@ -318,7 +224,7 @@ function Server:serve_client()
     self:linger(client)
     return
   end
-  local ok, err = self:flush(client) -- pongs
+  local ok, err = client:flush(self.send_timeout) -- pongs
   if not ok then
     self:drop(err)
   end
@@ -327,7 +233,7 @@ end
 function Server:serve_peer(peer)
   local conn = peer.connection
   local before = conn.state
-  local data, ended = read(peer)
+  local data, ended = peer:read()
   -- the "closed" event of a connection that we close is given when it begins
   conn:receive(data, before == "handshake" and self.events or {})
   if ended then
@@ -335,12 +241,12 @@ function Server:serve_peer(peer)
     if conn.state == "open" then
       conn:receive_eof(self.events)
     end
-    self:flush(peer) -- a refusal, for one who has only stopped to send
-    peer.socket:close()
+    peer:flush(self.send_timeout) -- a refusal, for one who has only stopped to send
+    peer:close()
   elseif conn.state == "open" then
     self:remove_peer(peer)
     self.client = peer
-    local ok, err = self:flush(peer)
+    local ok, err = peer:flush(self.send_timeout)
     if not ok then
       self:drop(err)
     end
@@ -376,7 +282,7 @@ function Server:expire()
           :format(self.handshake_timeout))
         self:linger(peer)
       else
-        peer.socket:close()
+        peer:close()
       end
     end
   end
@@ -473,7 +379,7 @@ function Server:close()
     local peer = self.peers[i]
     if peer.connection.state == "handshake" then
       self:remove_peer(peer)
-      peer.socket:close()
+      peer:close()
     end
   end
   local rounds = 20 -- counted, so that the end does not hang on the clock
@@ -484,7 +390,7 @@ function Server:close()
     self:serve_peers(select(self:sockets(), nil, self.close_timeout / rounds))
   end
   for _, peer in ipairs(self.peers) do
-    peer.socket:close()
+    peer:close()
   end
   self.peers, self.watched = {}, nil
 end

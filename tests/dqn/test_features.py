@@ -1,0 +1,67 @@
+"""The convolutions over a stack of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+
+from sb3_mario.dqn import FrameStackCNN
+
+FRAMES = spaces.Box(0, 255, (8, 84, 84), np.uint8)
+
+
+def test_the_layers_are_the_nature_dqns_over_eight_channels() -> None:
+    convolutions = [
+        (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0])
+        for m in FrameStackCNN(FRAMES).modules()
+        if isinstance(m, th.nn.Conv2d)
+    ]
+    assert convolutions == [(8, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)]
+
+
+@pytest.mark.parametrize("features_dim", [512, 7])
+def test_a_batch_of_stacks_gives_a_batch_of_features(features_dim: int) -> None:
+    extractor = FrameStackCNN(FRAMES, features_dim=features_dim)
+    assert extractor.features_dim == features_dim
+    assert extractor(th.rand(3, 8, 84, 84)).shape == (3, features_dim)
+
+
+def test_every_frame_of_the_stack_reaches_the_features() -> None:
+    frames = th.rand(1, 8, 84, 84, requires_grad=True)
+    FrameStackCNN(FRAMES)(frames).sum().backward()
+    assert frames.grad is not None
+    assert (frames.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
+
+
+def test_other_stacks_and_sizes_fit() -> None:
+    space = spaces.Box(0, 255, (4, 36, 50), np.uint8)
+    assert FrameStackCNN(space)(th.rand(2, 4, 36, 50)).shape == (2, 512)
+
+
+def test_float_images_fit_only_where_asked_for() -> None:
+    space = spaces.Box(0, 1, (8, 84, 84), np.float32)
+    with pytest.raises(ValueError, match="normalize_images=False"):
+        FrameStackCNN(space)
+    assert FrameStackCNN(space, normalized_image=True)(th.rand(1, 8, 84, 84)).shape == (1, 512)
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(-1, 1, (20,)), spaces.Discrete(5), spaces.Dict({"image": FRAMES})], ids=str
+)
+def test_what_is_no_image_is_refused_by_name_and_with_the_mend(space: spaces.Space) -> None:
+    with pytest.raises(ValueError, match=r"needs images.*FlattenExtractor") as error:
+        FrameStackCNN(space)
+    assert str(space) in str(error.value)
+
+
+def test_frames_too_small_for_the_convolutions_are_refused_by_their_size() -> None:
+    with pytest.raises(ValueError, match="at least 36x36 pixels, got 35x84"):
+        FrameStackCNN(spaces.Box(0, 255, (8, 35, 84), np.uint8))
+
+
+def test_building_draws_nothing_from_the_spaces_random_numbers() -> None:
+    space, untouched = (spaces.Box(0, 255, (8, 84, 84), np.uint8, seed=3) for _ in range(2))
+    FrameStackCNN(space)
+    np.testing.assert_array_equal(space.sample(), untouched.sample())

@@ -1,0 +1,214 @@
+"""Checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+
+def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Path:
+    """Save a model with its optimizer so that ``path`` is never half a file.
+
+    Args:
+        model: The model.
+        path: Where to; ``.zip`` is added where it is missing, as SB3 does.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OSError: The file could not be written, for instance because the disk is full. What was at
+            ``path`` is still there and nothing else is left behind.
+    """
+    path = Path(path)
+    if path.suffix != ".zip":
+        path = path.with_name(f"{path.name}.zip")
+    # By way of memory: torch turns a full disk into errors of its own.
+    archive = io.BytesIO()
+    model.save(archive)
+    with _atomic_file(path) as file:
+        file.write(archive.getbuffer())
+    return path
+
+
+def replay_buffer_path(checkpoint: Path) -> Path:
+    """Return where the replay buffer of ``rl_model_<n>_steps.zip`` is, if one was saved."""
+    match = re.fullmatch(r"(.+)_(\d+)_steps", checkpoint.stem)
+    if match is None:
+        raise ValueError(f"{checkpoint} is not named <prefix>_<number>_steps.zip")
+    return checkpoint.with_name(f"{match[1]}_replay_buffer_{match[2]}_steps.pkl")
+
+
+def newest_checkpoint(folder: str | os.PathLike[str], name_prefix: str = "rl_model") -> Path | None:
+    """Return the whole checkpoint with the most steps in ``folder``, or None.
+
+    A damaged file is passed over with a warning.
+    """
+    for _, path in sorted(_files(Path(folder), name_prefix, "zip").items(), reverse=True):
+        damaged = _damage(path)
+        if damaged is None:
+            return path
+        warnings.warn(f"passing over the damaged checkpoint {path} ({damaged})", stacklevel=2)
+    return None
+
+
+class AtomicCheckpointCallback(BaseCallback):
+    """Saves the model every ``save_freq`` steps, and keeps the newest ``keep_last``.
+
+    Files are named as SB3's ``CheckpointCallback`` names them. Each is written under a temporary
+    name, flushed to the disk and renamed, the replay buffer first: where there is a model it is
+    whole, and so is its buffer. Temporary files that a crash left are removed at the start.
+
+    When a run resumed at step T saves again, checkpoints of later steps belong to the abandoned
+    part and are removed. A failed save (disk full) is a warning: training goes on and the earlier
+    checkpoints stay. A replay buffer can be large, and for a moment ``keep_last + 1`` are there.
+
+    Args:
+        save_freq: Environment steps (``num_timesteps``, all environments together) between saves.
+        save_path: Folder, made where it is missing.
+        name_prefix: Start of the files' names.
+        save_replay_buffer: Save the replay buffer too.
+        keep_last: Checkpoints to keep, each with its buffer.
+        verbose: 1 prints each save.
+
+    Raises:
+        ValueError: ``save_freq`` or ``keep_last`` is below 1.
+        FileExistsError: At the start of training: the run begins at step 0 in a folder with
+            another run's checkpoints, which it would remove.
+    """
+
+    def __init__(
+        self,
+        save_freq: int,
+        save_path: str | os.PathLike[str],
+        name_prefix: str = "rl_model",
+        save_replay_buffer: bool = False,
+        keep_last: int = 3,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        for name, value in (("save_freq", save_freq), ("keep_last", keep_last)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.save_freq = save_freq
+        self.save_path = Path(save_path)
+        self.name_prefix = name_prefix
+        self.save_replay_buffer = save_replay_buffer
+        self.keep_last = keep_last
+
+    def save_now(self) -> Path:
+        """Save a checkpoint of this moment, for instance at Ctrl-C.
+
+        Returns:
+            The model's path.
+
+        Raises:
+            OSError: It could not be written; the earlier checkpoints are still there.
+        """
+        steps = self.model.num_timesteps
+        path = self.save_path / f"{self.name_prefix}_{steps}_steps.zip"
+        if self.save_replay_buffer:
+            assert isinstance(self.model, OffPolicyAlgorithm)
+            with _atomic_file(replay_buffer_path(path)) as file:
+                self.model.save_replay_buffer(file)
+        atomic_save_model(self.model, path)
+        self._remove_others(steps)
+        if self.verbose >= 1:
+            print(f"Saved {path}")
+        return path
+
+    def _on_training_start(self) -> None:
+        existing = _files(self.save_path, self.name_prefix, "zip")
+        if existing and self.num_timesteps == 0:
+            raise FileExistsError(
+                f"{self.save_path} holds {len(existing)} checkpoints of another run; choose "
+                "another folder, or resume that run"
+            )
+        for leftover in self.save_path.glob(f".{self.name_prefix}_*_steps.*.tmp"):
+            leftover.unlink()
+        self._due = self._next_due()
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._due:
+            self._due = self._next_due()
+            try:
+                self.save_now()
+            except OSError as error:
+                warnings.warn(
+                    f"no checkpoint at step {self.num_timesteps}: {error}. Training goes on, "
+                    f"the earlier checkpoints are whole, the next try is at step {self._due}",
+                    stacklevel=2,
+                )
+        return True
+
+    def _next_due(self) -> int:
+        return (self.num_timesteps // self.save_freq + 1) * self.save_freq
+
+    def _remove_others(self, newest: int) -> None:
+        """Remove all but the ``keep_last`` checkpoints up to step ``newest``."""
+        models = _files(self.save_path, self.name_prefix, "zip")
+        keep = sorted(steps for steps in models if steps <= newest)[-self.keep_last :]
+        buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "pkl")
+        # Models first: what is left if this stops half-way are buffers, removed next time.
+        for files in (models, buffers):
+            for steps, path in files.items():
+                if steps not in keep:
+                    path.unlink()
+
+
+def _damage(path: Path) -> str | None:
+    """Return what is wrong with a saved model, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch's files are zips, stored as they are, so a model cut short can still end in a
+            # whole zip: one of theirs.
+            missing = {"data", "policy.pth"} - set(archive.namelist())
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return str(error)
+    if missing:
+        return f"lacks {', '.join(sorted(missing))}"
+    return f"{broken} is broken" if broken is not None else None
+
+
+def _files(folder: Path, prefix: str, extension: str) -> dict[int, Path]:
+    """Return the files ``<prefix>_<steps>_steps.<extension>`` of a folder by their steps."""
+    pattern = re.compile(rf"{re.escape(prefix)}_(\d+)_steps\.{extension}")
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {int(match[1]): path for path in paths if (match := pattern.fullmatch(path.name))}
+
+
+@contextmanager
+def _atomic_file(path: Path) -> Iterator[io.BufferedWriter]:
+    """Open a file that appears at ``path``, whole and on the disk, when the block has ended."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"could not write {path}: {reason}") from error
+        raise
+    if os.name == "posix":
+        # The rename is on the disk only when its folder is.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -8,6 +8,7 @@ local mario = {}
 -- Addresses in RAM.
 local PLAYER_STATE = 0x0E -- what Mario is doing, see below
 local Y_PAGE = 0xB5 -- 1 on the screen, above 1 fallen out of it
+local CLOUD, TIME_UP = 0x743, 0x759 -- bonus level in the clouds; the clock has run out
 local MODE, TASK = 0x770, 0x772 -- 0 title, 1 play, 2 victory, 3 game over; step within the mode
 local WORLD, LEVEL, AREA = 0x75F, 0x75C, 0x760 -- from 0
 local INTERMEDIATE_TIMER = 0x7A0 -- holds the "WORLD 1-1" screen
@@ -85,6 +86,11 @@ local function restore(kept)
   frame_id = frame_id + 1
 end
 
+--- Whether Mario fell to his death; out of the clouds he falls back into the level.
+local function has_fallen()
+  return read(Y_PAGE) > 1 and (read(CLOUD) == 0 or read(TIME_UP) ~= 0)
+end
+
 --- Whether the episode, or in the whole game the life or the level, is over.
 function mario.has_ended()
   local mode = read(MODE)
@@ -95,7 +101,7 @@ function mario.has_ended()
     return false -- between two areas the other addresses still hold the last one's values
   end
   local state = read(PLAYER_STATE)
-  return state == DYING or state == LOSE_LIFE or read(Y_PAGE) > 1
+  return state == DYING or state == LOSE_LIFE or has_fallen()
     or state == FLAG_SLIDE or state == LEVEL_END
 end
 
@@ -184,7 +190,8 @@ function mario.step(buttons, count)
   if not ready then
     return nil, "no level has been started: send 'reset' first"
   end
-  local before, err = 0, nil
+  local before = 0
+  local err
   if mario.has_ended() then
     if not whole_game then
       return nil, "the episode is over: send 'reset' first"

@@ -150,6 +150,17 @@ describe("mario", function()
     end)
   end
 
+  it("does not take a fall out of the clouds for a death, unless the clock has run out", function()
+    mario.reset(2, 1, 0, false)
+    script = { set({ [Y_PAGE] = 2, [0x743] = 1 }), function() end, set({ [TASK] = 0 }),
+      set({ [TASK] = 3, [Y_PAGE] = 1, [0x743] = 0 }) }
+    assert.are.same({ 4, 0 }, { mario.step(0x80, 4) })
+    assert.is_false(mario.has_ended())
+    script = { set({ [Y_PAGE] = 2, [0x743] = 1, [0x759] = 1 }) }
+    assert.are.same({ 1, 0 }, { mario.step(0x80, 4) })
+    assert.is_true(mario.has_ended())
+  end)
+
   it("does not take a vine for an end", function()
     mario.reset(4, 2, 0, false)
     script = { set({ [0x1D] = 3 }) }

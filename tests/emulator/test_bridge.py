@@ -134,7 +134,7 @@ class TestWithFceux:
         with socket.create_connection(("127.0.0.1", fceux.bridge.port), 5) as stranger:
             stranger.sendall(bytes(range(256)) * 40)
             stranger.settimeout(10)
-            assert stranger.recv(100).startswith(b"HTTP/1.1 400")
+            assert stranger.recv(100).startswith(b"HTTP/1.1 4")
         assert fceux.bridge.step(RIGHT).advanced == 4
 
     def test_a_client_that_left_can_come_back_to_the_same_emulator(self, fceux: Fceux) -> None:

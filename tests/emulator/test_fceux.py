@@ -182,3 +182,26 @@ def test_a_failed_start_leaves_no_folder(fake_fceux: Path) -> None:
     with pytest.raises(StartError):
         Fceux("some.nes")
     assert folders_of(os.getpid()) == before
+
+
+@pytest.mark.real_rom
+def test_the_lean_headless_picture_equals_the_whole_one(
+    rom: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play() -> list[bytes]:
+        emulator = Fceux(rom)
+        try:
+            pictures = []
+            state = emulator.bridge.reset(1, 1)
+            while not state.ended:  # Mario runs into the first enemy
+                assert state.frame is not None
+                pictures.append(state.frame.tobytes())
+                state = emulator.bridge.step(0x80)
+            return pictures
+        finally:
+            emulator.close()
+
+    lean = play()
+    monkeypatch.setattr(module, "HEADLESS_CONFIG", module.CONFIG)
+    assert play() == lean
+    assert len(set(lean)) > 30

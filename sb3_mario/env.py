@@ -50,7 +50,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
     time          the game's clock
     x_pos, y_pos  pixels; y from the bottom
     max_x         largest ``x_pos`` of the episode
-    progress      share of the level done, 0 to 1
+    progress      largest share of a level done in the episode, 0 to 1
     power         0 small, 1 tall, 2 fire
     frames        frames run in this episode, with the no-ops at its start
     frame_id      id of the frame, counted from the episode's start
@@ -187,6 +187,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._first_frame_id = state.frame_id - state.advanced
         self._max_x = self._best_x = self._game.x_pos
         self._best_step = 0
+        self._progress = 0.0
         return self._stack.copy(), self._info()
 
     def step(
@@ -220,7 +221,9 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._stack[:-1] = self._stack[1:]
         self._stack[-1] = self._small(state)
         self._track_progress(before)
-        reward = compute_reward(before, game, state.advanced, self.reward_weights)
+        # Frames that were skipped moved nothing that the player could be paid for.
+        played = min(state.advanced, self.frame_skip)
+        reward = compute_reward(before, game, played, self.reward_weights)
         end_cause = self._end_cause()
         info = self._info()
         if end_cause is not None:
@@ -273,7 +276,8 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
     def _track_progress(self, before: GameState) -> None:
         game = self._game
         self._max_x = max(self._max_x, game.x_pos)
-        moved_on = (before.world, before.stage, before.area) != (game.world, game.stage, game.area)
+        self._progress = max(self._progress, progress(game, Level(game.world, game.stage)))
+        moved_on = (before.world, before.stage, before.room) != (game.world, game.stage, game.room)
         if moved_on or game.x_pos > self._best_x:
             self._best_x = game.x_pos
             self._best_step = self._steps
@@ -310,7 +314,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
             "x_pos": game.x_pos,
             "y_pos": game.y_pos,
             "max_x": self._max_x,
-            "progress": progress(game, Level(game.world, game.stage)),
+            "progress": self._progress,
             "power": game.power,
             "frame_id": self._state.frame_id - self._first_frame_id,
             "frames": self._frames,

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import gymnasium as gym
@@ -59,6 +59,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
     ram_hash      SHA-1 of the memory, where ``ram_hash=True``
     end_cause     on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
                   ``stuck`` or ``step_limit``
+    is_success    on the last step: the same as ``flag_get``, under SB3's name
     ============  ===================================================================
 
     Args:
@@ -96,7 +97,10 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         >>> env.close()
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as in Gymnasium
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 15,
+    }
 
     def __init__(
         self,
@@ -190,9 +194,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._progress = 0.0
         return self._stack.copy(), self._info()
 
-    def step(
-        self, action: np.int64 | int
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.
 
         Args:
@@ -228,16 +230,18 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         info = self._info()
         if end_cause is not None:
             info["end_cause"] = end_cause
+            info["is_success"] = game.flag_get  # SB3 makes rollout/success_rate of it
         truncated = end_cause in ("stuck", "step_limit")
         terminated = end_cause is not None and not truncated
         return self._stack.copy(), reward, terminated, truncated, info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Return the newest picture, ``(240, 256, 3)`` uint8, where ``render_mode`` asks for it."""
         if self.render_mode != "rgb_array" or self._state is None:
             return None
         assert self._state.frame is not None
-        return self._state.frame[:, :, :3].copy()
+        picture: npt.NDArray[np.uint8] = self._state.frame[:, :, :3].copy()
+        return picture
 
     def close(self) -> None:
         """End FCEUX."""

@@ -294,5 +294,3 @@ class Bridge:
             except OSError as error:
                 self.abort()
                 raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
-
-

@@ -184,6 +184,10 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
     # FCEUX would keep its settings there, shared by all
     for name in ("FCEUX_HOME", "FCEUX_CONFIG_DIR", "XDG_CONFIG_HOME"):
         environment.pop(name, None)
+    # opencv-python points Qt at its own plugins, which FCEUX's Qt cannot load
+    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
+        if "cv2" in Path(environment.get(name, "")).parts:
+            del environment[name]
     if not window:
         return environment | {"QT_QPA_PLATFORM": "offscreen", "SDL_VIDEODRIVER": "dummy"}
     linux = sys.platform.startswith("linux")

@@ -323,9 +323,11 @@ class GameState:
             row 0 starts 32 pixels below the top of the screen.
         """
         count = 2 * TILE_ROWS * TILE_COLUMNS
-        pages = np.frombuffer(self._ram, np.uint8, count, TILES)
-        pages = pages.reshape(2, TILE_ROWS, TILE_COLUMNS)
-        return pages.transpose(1, 0, 2).reshape(TILE_ROWS, 2 * TILE_COLUMNS)
+        buffers = np.frombuffer(self._ram, np.uint8, count, TILES)
+        # (buffer, row, column) to (row, buffer and column)
+        pages = buffers.reshape(2, TILE_ROWS, TILE_COLUMNS).transpose(1, 0, 2)
+        side_by_side: npt.NDArray[np.uint8] = pages.reshape(TILE_ROWS, 2 * TILE_COLUMNS)
+        return side_by_side
 
     def _number(self, address: int, digits: int) -> int:
         """Return the number whose digits are in memory, 0 where a byte is no digit."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +71,13 @@ class RunFolder:
         """Return the run's folder that ``path`` is, or that the checkpoint ``path`` is in."""
         folder = path if path.is_dir() else path.parent
         return cls(folder) if (folder / "args.yml").is_file() else None
+
+    def remove(self) -> None:
+        """Remove the folder of a run that did not begin, and those above it if they are empty."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
+            self.path.parent.parent.rmdir()
 
     @property
     def final_model(self) -> Path:

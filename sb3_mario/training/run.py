@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -95,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _train(run)
         except BaseException:
             if run.checkpoint is None and run.steps_done == 0:
-                shutil.rmtree(run.folder.path, ignore_errors=True)
+                run.folder.remove()
             raise
     except KeyboardInterrupt:
         print("Stopped before training began.", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,6 +150,10 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._buttons = button_masks(actions)
         self._fceux: Fceux | None = None
         self._state: State | None = None
+        self._sent: int | None = None  # action under way
+        # Seconds spent since this was made: waiting for FCEUX's answers, receiving them, and
+        # making observations of them.
+        self.seconds = {"emulator": 0.0, "wire": 0.0, "preprocessing": 0.0}
         self._size = (frame_size, frame_size)
         self._stack = np.zeros((frame_stack, frame_size, frame_size), np.uint8)
         self.observation_space = gym.spaces.Box(0, 255, self._stack.shape, np.uint8)
@@ -176,6 +181,9 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         try:
             bridge = self._emulator().bridge
+            if self._sent is not None:
+                self._sent = None
+                bridge.receive_step()
             self._counters_before = dataclasses.replace(bridge.counters)
             state = bridge.reset(
                 self.level.world, self.level.stage, noops=noops, whole_game=self.whole_game
@@ -194,6 +202,30 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._progress = 0.0
         return self._stack.copy(), self._info()
 
+    def begin_step(self, action: np.int64 | int) -> None:
+        """Send an action, so that FCEUX works while this process does something else.
+
+        ``step`` with the same action must follow; it returns the result.
+
+        Args:
+            action: Index into the action set.
+
+        Raises:
+            EmulatorError: FCEUX died.
+        """
+        if self._fceux is None or self._state is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        self._sent = int(action)
+        played = self._sent
+        sticky = self.sticky_action_probability
+        if sticky and self.np_random.random() < sticky:
+            played = self._last_action
+        self._last_action = played
+        try:
+            self._fceux.bridge.send_step(self._buttons[played], self.frame_skip)
+        except BridgeError as error:
+            raise self._broken(error) from error
+
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.
 
@@ -206,16 +238,27 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         Raises:
             EmulatorError: FCEUX died, hung or spoke nonsense; `reset` starts a fresh one.
         """
-        if self._fceux is None or self._state is None:
-            raise gym.error.ResetNeeded("call reset() before step()")
-        sticky = self.sticky_action_probability
-        if sticky and self.np_random.random() < sticky:
-            action = self._last_action
-        self._last_action = int(action)
+        if self._sent is None:
+            self.begin_step(action)
+        elif self._sent != action:
+            raise ValueError(f"step({action}) cannot follow begin_step({self._sent})")
+        assert self._fceux is not None
+        self._sent = None
+        counters = self._fceux.bridge.counters
+        waited, received = counters.emulator_seconds, counters.wire_seconds
         try:
-            state = self._fceux.bridge.step(self._buttons[self._last_action], self.frame_skip)
+            state = self._fceux.bridge.receive_step()
         except BridgeError as error:
             raise self._broken(error) from error
+        start = time.perf_counter()
+        self.seconds["emulator"] += counters.emulator_seconds - waited
+        self.seconds["wire"] += counters.wire_seconds - received
+        result = self._result(state)
+        self.seconds["preprocessing"] += time.perf_counter() - start
+        return result
+
+    def _result(self, state: State) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Return what `step` returns for the state after it."""
         before, game = self._game, GameState.from_ram(state.ram)
         self._state, self._game = state, game
         self._steps += 1
@@ -245,6 +288,7 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
 
     def close(self) -> None:
         """End FCEUX."""
+        self._sent = None
         if self._fceux is not None:
             self._fceux.close()
             self._fceux = None

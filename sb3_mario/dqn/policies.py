@@ -29,6 +29,7 @@ class DuelingQNetwork(QNetwork):
         net_arch: Units of each stream's hidden layers; None is ``[64, 64]``, as in ``QNetwork``.
         activation_fn: Activation after each hidden layer.
         normalize_images: Divide images by 255.
+        accelerate: Give images to the features extractor as bytes where it takes them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class DuelingQNetwork(QNetwork):
         net_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
         normalize_images: bool = True,
+        accelerate: bool = True,
     ) -> None:
         super().__init__(
             observation_space,
@@ -49,6 +51,9 @@ class DuelingQNetwork(QNetwork):
             net_arch,
             activation_fn,
             normalize_images,
+        )
+        self._give_bytes = (
+            accelerate and normalize_images and isinstance(features_extractor, FrameStackCNN)
         )
         # What SB3 built, features to one output an action, is the advantage stream.
         self.advantage_net = self.q_net
@@ -60,7 +65,11 @@ class DuelingQNetwork(QNetwork):
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """Return the Q-values, ``(batch, n_actions)``, of a batch of observations."""
         # (batch, features_dim)
-        features = self.extract_features(obs, self.features_extractor)
+        features = (
+            self.features_extractor(obs)
+            if self._give_bytes
+            else self.extract_features(obs, self.features_extractor)
+        )
         # (batch, 1)
         value: th.Tensor = self.value_net(features)
         # (batch, n_actions)
@@ -89,6 +98,8 @@ class DuelingDQNPolicy(DQNPolicy):
         normalize_images: Divide images by 255; False where they are floats in 0 to 1 already.
         optimizer_class: Optimizer.
         optimizer_kwargs: Its arguments, without the learning rate.
+        accelerate: Give images to `FrameStackCNN` as bytes, which saves a pass over them; results
+            differ from those of SB3's way by rounding.
 
     Raises:
         ValueError: The observation does not fit the features extractor.
@@ -116,7 +127,9 @@ class DuelingDQNPolicy(DQNPolicy):
         normalize_images: bool = True,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
+        accelerate: bool = True,
     ) -> None:
+        self.accelerate = accelerate
         if issubclass(features_extractor_class, FrameStackCNN):
             if net_arch is None:
                 net_arch = [256]
@@ -139,7 +152,10 @@ class DuelingDQNPolicy(DQNPolicy):
             optimizer_kwargs,
         )
 
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "accelerate": self.accelerate}
+
     def make_q_net(self) -> DuelingQNetwork:
         """Return a new network with a features extractor of its own."""
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
-        return DuelingQNetwork(**net_args).to(self.device)
+        return DuelingQNetwork(**net_args, accelerate=self.accelerate).to(self.device)

@@ -37,12 +37,16 @@ class SyncCounters:
         retakes: Pictures taken again because they showed another frame than the state's.
         mismatches: States that were not the one asked for; each ends the connection.
         reconnects: Connections made after the first.
+        emulator_seconds: Waited for the first byte of an answer.
+        wire_seconds: From that byte to the last.
     """
 
     frames: int = 0
     retakes: int = 0
     mismatches: int = 0
     reconnects: int = 0
+    emulator_seconds: float = 0.0
+    wire_seconds: float = 0.0
 
 
 class Bridge:
@@ -253,11 +257,14 @@ class Bridge:
 
     def _receive(self, what: str) -> Frame:
         """Return the next text or binary frame; the script never fragments."""
-        deadline = time.monotonic() + self.timeout
+        start = first_byte = time.monotonic()
+        deadline = start + self.timeout
         while True:
             for event in self._protocol.events_received():
                 assert isinstance(event, Frame)
                 if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                    self.counters.emulator_seconds += first_byte - start
+                    self.counters.wire_seconds += time.monotonic() - first_byte
                     return event
             self._flush()  # answers to pings
             if self._protocol.state is not ConnectionState.OPEN:
@@ -267,6 +274,8 @@ class Bridge:
                     f"the connection to FCEUX is closed: {closed or 'without a word'}"
                 )
             self._receive_some(deadline, what)
+            if first_byte == start:
+                first_byte = time.monotonic()
 
     def _receive_some(self, deadline: float, what: str) -> None:
         remaining = deadline - time.monotonic()

@@ -21,6 +21,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
+from sb3_mario.dqn import DuelingDQN
 from sb3_mario.resources import hyperparams_dir
 
 
@@ -42,7 +43,7 @@ class Algorithm:
 
 
 ALGORITHMS: Final = {
-    "dueling_dqn": Algorithm(DQN, "sb3_mario.dqn.DuelingDQNPolicy"),
+    "dueling_dqn": Algorithm(DuelingDQN, "sb3_mario.dqn.DuelingDQNPolicy"),
     "dqn": Algorithm(DQN, "CnnPolicy"),
 }
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import gymnasium as gym
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_mario.training.folder import RunFolder
+from sb3_mario.vec_env import EmulatorVecEnv
 
-VEC_ENVS: Final[dict[str, type[DummyVecEnv] | type[SubprocVecEnv]]] = {
-    "dummy": DummyVecEnv,
+VEC_ENVS: Final[dict[str, type[EmulatorVecEnv] | type[SubprocVecEnv]]] = {
+    "dummy": EmulatorVecEnv,
     "subproc": SubprocVecEnv,
 }
 
@@ -52,7 +53,7 @@ def training_envs(
 def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
     """Return the environments to evaluate on: always with random no-op starts."""
     kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or EVAL_NOOP_MAX}
-    return DummyVecEnv([_factory(env_id, kwargs, None, False) for _ in range(n_envs)])
+    return EmulatorVecEnv([_factory(env_id, kwargs, None, False) for _ in range(n_envs)])
 
 
 def _factory(

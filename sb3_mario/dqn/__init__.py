@@ -8,7 +8,7 @@ saved model no import is needed: the file names the class, and ``DQN.load(path)`
 from stable_baselines3 import DQN
 
 from sb3_mario.dqn.algorithm import DivergedError, DuelingDQN
-from sb3_mario.dqn.features import FrameStackCNN
+from sb3_mario.dqn.features import FrameStackCNN, GridCNN, JointExtractor
 from sb3_mario.dqn.policies import DuelingDQNPolicy, DuelingQNetwork
 from sb3_mario.dqn.replay import FrameReplayBuffer
 
@@ -19,6 +19,8 @@ __all__ = [
     "DuelingQNetwork",
     "FrameReplayBuffer",
     "FrameStackCNN",
+    "GridCNN",
+    "JointExtractor",
 ]
 
 DQN.policy_aliases.setdefault("DuelingDQNPolicy", DuelingDQNPolicy)

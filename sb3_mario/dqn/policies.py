@@ -11,7 +11,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from sb3_mario.dqn.features import FrameStackCNN
+from sb3_mario.dqn.features import FrameStackCNN, JointExtractor
 
 
 class DuelingQNetwork(QNetwork):
@@ -53,7 +53,9 @@ class DuelingQNetwork(QNetwork):
             normalize_images,
         )
         self._give_bytes = (
-            accelerate and normalize_images and isinstance(features_extractor, FrameStackCNN)
+            accelerate
+            and normalize_images
+            and isinstance(features_extractor, FrameStackCNN | JointExtractor)
         )
         # What SB3 built, features to one output an action, is the advantage stream.
         self.advantage_net = self.q_net
@@ -90,10 +92,11 @@ class DuelingDQNPolicy(DQNPolicy):
         action_space: Action space.
         lr_schedule: Learning rate schedule.
         net_arch: Units of each stream's hidden layers; None is ``[256]`` over `FrameStackCNN` and
-            ``[64, 64]`` over any other features extractor.
+            `JointExtractor`, ``[64, 64]`` over any other features extractor.
         activation_fn: Activation after each hidden layer.
-        features_extractor_class: Features extractor; for vector observations, for instance,
-            SB3's ``FlattenExtractor``.
+        features_extractor_class: Features extractor; None is `JointExtractor` for a dict and
+            `FrameStackCNN` for everything else. For vector observations pass, for instance, SB3's
+            ``FlattenExtractor``.
         features_extractor_kwargs: Its arguments, for instance ``dict(features_dim=256)``.
         normalize_images: Divide images by 255; False where they are floats in 0 to 1 already.
         optimizer_class: Optimizer.
@@ -122,7 +125,7 @@ class DuelingDQNPolicy(DQNPolicy):
         lr_schedule: Schedule,
         net_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = FrameStackCNN,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
@@ -130,7 +133,10 @@ class DuelingDQNPolicy(DQNPolicy):
         accelerate: bool = True,
     ) -> None:
         self.accelerate = accelerate
-        if issubclass(features_extractor_class, FrameStackCNN):
+        if features_extractor_class is None:
+            is_dict = isinstance(observation_space, spaces.Dict)
+            features_extractor_class = JointExtractor if is_dict else FrameStackCNN
+        if issubclass(features_extractor_class, FrameStackCNN | JointExtractor):
             if net_arch is None:
                 net_arch = [256]
             if not normalize_images:

@@ -33,17 +33,21 @@ class SkipGrayStack:
         env = gym_super_mario_bros.make("SuperMarioBros-1-1-v0").unwrapped
         self.env = JoypadSpace(env, SIMPLE_MOVEMENT)
         self.stack = np.zeros((STACK, SIZE, SIZE), np.uint8)
+        self.info: dict[str, Any] = {}
 
-    def reset(self) -> np.ndarray[Any, Any]:
-        """Return the first observation."""
-        self.stack[:] = self._small(self.env.reset())
-        return np.array(self.stack)
+    def reset(self) -> None:
+        """Start an episode."""
+        self.restart(self.env.reset())
+
+    def restart(self, frame: np.ndarray[Any, Any]) -> None:
+        """Fill the stack with a frame."""
+        self.stack[:] = self._small(frame)
 
     def step(self, action: int) -> tuple[np.ndarray[Any, Any], float, bool]:
         """Hold an action for some frames; return observation, reward and end."""
         total = 0.0
         for _ in range(FRAME_SKIP):
-            frame, reward, done, _ = self.env.step(action)
+            frame, reward, done, self.info = self.env.step(action)
             total += reward
             if done:
                 break

@@ -67,16 +67,19 @@ class DuelingQNetwork(QNetwork):
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """Return the Q-values, ``(batch, n_actions)``, of a batch of observations."""
         # (batch, features_dim)
-        features = (
+        features: th.Tensor = (
             self.features_extractor(obs)
             if self._give_bytes
             else self.extract_features(obs, self.features_extractor)
         )
-        # (batch, 1)
-        value: th.Tensor = self.value_net(features)
-        # (batch, n_actions)
-        advantages: th.Tensor = self.advantage_net(features)
-        return value + advantages - advantages.mean(dim=1, keepdim=True)
+        # bfloat16 has steps of 0.5 at 100, as large as what tells two actions apart.
+        with th.autocast(features.device.type, enabled=False):
+            features = features.float()
+            # (batch, 1)
+            value: th.Tensor = self.value_net(features)
+            # (batch, n_actions)
+            advantages: th.Tensor = self.advantage_net(features)
+            return value + advantages - advantages.mean(dim=1, keepdim=True)
 
 
 class DuelingDQNPolicy(DQNPolicy):

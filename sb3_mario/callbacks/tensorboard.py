@@ -125,9 +125,7 @@ class TensorboardCallback(BaseCallback):
             for seconds in self.training_env.get_attr("seconds"):
                 for name, value in seconds.items():
                     spent[name] = spent.get(name, 0.0) + value
-        return _Mark(
-            time.monotonic(), self.model.num_timesteps, self._meter.total_updates, spent
-        )
+        return _Mark(time.monotonic(), self.model.num_timesteps, self._meter.total_updates, spent)
 
     def _stop_measuring(self) -> None:
         if self._meter is not None:

@@ -278,13 +278,11 @@ class Bridge:
                 first_byte = time.monotonic()
 
     def _receive_some(self, deadline: float, what: str) -> None:
-        remaining = deadline - time.monotonic()
+        # After the deadline what has arrived still counts: it may be this process that stood still.
+        self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
         try:
-            if remaining <= 0:
-                raise TimeoutError
-            self._socket.settimeout(remaining)
             self._protocol.receive_from(self._socket, self._scratch)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             self.abort()
             raise BridgeTimeoutError(
                 f"no answer from FCEUX for {self.timeout:g} seconds while waiting for {what}"

@@ -40,7 +40,12 @@ from sb3_mario.callbacks import (
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.game.roms import Rom, RomError, find_rom
 from sb3_mario.game.selftest import SelfTestError
-from sb3_mario.training.arguments import FIXED_ON_RESUME, parse_arguments, with_defaults
+from sb3_mario.training.arguments import (
+    FIXED_ON_RESUME,
+    MAX_SEED,
+    parse_arguments,
+    with_defaults,
+)
 from sb3_mario.training.config import (
     ALGORITHMS,
     ConfigError,
@@ -57,8 +62,6 @@ from sb3_mario.training.environments import (
     training_envs,
 )
 from sb3_mario.training.folder import RunFolder
-
-MAX_SEED = 2**31
 
 
 @dataclass
@@ -227,7 +230,7 @@ def _train(run: Run) -> int:
         monitor_files = [folder.monitor_csv(number) for number in range(settings.n_envs)]
         episodes = EpisodeCSVCallback(folder.episodes_csv, monitor_files)
         checkpoints = AtomicCheckpointCallback(
-            options["save_freq"] if options["save_freq"] > 0 else MAX_SEED,
+            options["save_freq"] if options["save_freq"] > 0 else sys.maxsize,
             folder.path,
             save_replay_buffer=options["save_replay_buffer"],
             verbose=int(options["verbose"] > 1),
@@ -356,7 +359,7 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
             f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}); resume from the folder "
             "to take the newest whole one"
         ) from error
-    model.set_random_seed((run.options["seed"] + model.num_timesteps) % MAX_SEED)
+    model.set_random_seed((run.options["seed"] + model.num_timesteps) % (MAX_SEED + 1))
     buffer = replay_buffer_path(checkpoint)
     if buffer.is_file():
         try:

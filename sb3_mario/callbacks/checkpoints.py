@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -35,7 +36,7 @@ def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Pat
         path = path.with_name(f"{path.name}.zip")
     # By way of memory: torch turns a full disk into errors of its own.
     archive = io.BytesIO()
-    model.save(archive)
+    model.save(archive, exclude=_chosen_again(model))
     atomic_write(path, archive.getbuffer())
     return path
 
@@ -190,6 +191,16 @@ class AtomicCheckpointCallback(BaseCallback):
             for steps, path in files.items():
                 if steps not in keep:
                     path.unlink()
+
+
+def _chosen_again(model: BaseAlgorithm) -> list[str]:
+    """Return what SB3 chooses by itself when the model is loaded, and warns of if it is there."""
+    if not isinstance(model, OffPolicyAlgorithm):
+        return []
+    chosen = model.replay_buffer_class is NStepReplayBuffer and model.n_steps > 1
+    own = {"n_steps": model.n_steps, "gamma": model.gamma}
+    same = own.items() <= model.replay_buffer_kwargs.items()
+    return ["replay_buffer_class"] if chosen and same else []
 
 
 def _damage(path: Path) -> str | None:

@@ -92,6 +92,9 @@ class AtomicCheckpointCallback(BaseCallback):
         keep_last: Checkpoints to keep, each with its buffer.
         verbose: 1 prints each save.
 
+    Attributes:
+        newest: The model that this callback has saved last, or None.
+
     Raises:
         ValueError: ``save_freq`` or ``keep_last`` is below 1.
         FileExistsError: At the start of training: the run begins at step 0 in a folder with
@@ -116,6 +119,7 @@ class AtomicCheckpointCallback(BaseCallback):
         self.name_prefix = name_prefix
         self.save_replay_buffer = save_replay_buffer
         self.keep_last = keep_last
+        self.newest: Path | None = None
 
     def path(self, steps: int) -> Path:
         """Return where the model of a checkpoint is, or would be."""
@@ -136,7 +140,7 @@ class AtomicCheckpointCallback(BaseCallback):
             assert isinstance(self.model, OffPolicyAlgorithm)
             with _atomic_file(replay_buffer_path(path)) as file:
                 self.model.save_replay_buffer(file)
-        atomic_save_model(self.model, path)
+        self.newest = atomic_save_model(self.model, path)
         self._remove_others(steps)
         if self.verbose >= 1:
             print(f"Saved {path}")

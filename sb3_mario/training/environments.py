@@ -48,8 +48,9 @@ def training_envs(
         folder: The run's.
         resumed: Go on with the monitor files that are there.
     """
+    grace = GRACE_SECONDS if vec_env == "subproc" else None
     factories = [
-        _factory(env_id, env_kwargs, folder.monitor_csv(number), resumed, vec_env == "subproc")
+        _factory(env_id, env_kwargs, folder.monitor_csv(number), resumed, grace)
         for number in range(n_envs)
     ]
     return VEC_ENVS[vec_env](factories)
@@ -97,11 +98,11 @@ def _factory(
     env_kwargs: Mapping[str, Any],
     monitor_file: Path | None = None,
     resumed: bool = False,
-    in_worker: bool = False,
+    grace_seconds: int | None = None,
 ) -> Callable[[], gym.Env[Any, Any]]:
     def make() -> gym.Env[Any, Any]:
-        if in_worker:
-            _leave_signals_to_the_trainer()
+        if grace_seconds is not None:
+            _leave_signals_to_the_trainer(grace_seconds)
         env = _make(env_id, env_kwargs)
         if monitor_file is None:
             return Monitor(env)
@@ -114,14 +115,14 @@ def _factory(
     return make
 
 
-def _leave_signals_to_the_trainer() -> None:
+def _leave_signals_to_the_trainer(grace_seconds: int) -> None:
     """Let a worker process live on when its whole process group is asked to stop.
 
     The trainer needs it until the rollout is done, and ends it then.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # multiprocessing ends what is left at the trainer's exit by SIGTERM: that must not be in vain.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE_SECONDS))
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(grace_seconds))
 
 
 def _start_time(path: Path) -> float | None:

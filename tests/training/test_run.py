@@ -385,6 +385,27 @@ def test_a_signal_to_the_whole_process_group_lets_worker_processes_finish(
 
 
 @pytest.mark.real_rom
+@pytest.mark.parametrize("vec_env", ["dummy", "subproc"])
+def test_a_second_ctrl_c_does_not_wait_for_the_rollouts_end(tmp_path: Path, vec_env: str) -> None:
+    words = (*SMALL, "-params", "buffer_size:500", "train_freq:10000", *NO_EVALUATION)
+    with trainer(tmp_path, *words, "--n-envs", "2", "--vec-env", vec_env) as run:
+        run.wait_for_episodes(2)
+        emulators = run.emulators()
+        run.process.send_signal(signal.SIGINT)
+        run.wait_for(lambda: "Stopping" in run.output())
+        beyond = len(episodes(run.folder)) + 2
+        run.wait_for_episodes(beyond)
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 130, run.output()
+        assert all(wait_until_gone(pid, 3) for pid in emulators)
+    assert 'train.py", line' not in run.output(), "no traceback of the trainer's"
+    (checkpoint,) = run.folder.glob("rl_model_*_steps.zip")
+    steps = int(checkpoint.stem.split("_")[2])
+    assert DQN.load(checkpoint, device="cpu").num_timesteps == steps
+    assert int(episodes(run.folder)[-1]["timesteps"]) <= steps
+
+
+@pytest.mark.real_rom
 def test_after_a_kill_the_run_goes_on_from_its_checkpoint_without_the_lost_part(
     tmp_path: Path,
 ) -> None:
@@ -678,6 +699,28 @@ def test_an_fceux_that_does_not_start_is_quoted(tmp_path: Path, vec_env: str) ->
     assert "FCEUX ended at start with code 3." in run.output()
     assert "cannot draw" in run.output()
     assert not (tmp_path / "logs").exists() and not (tmp_path / "curves").exists()
+
+
+@pytest.mark.real_rom
+@pytest.mark.filterwarnings("ignore:.*is no known dump")
+def test_another_game_is_found_out_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    game = tmp_path / "game.nes"
+    game.write_bytes(b"NES\x1a\x02\x01\x01\x00" + bytes(8 + 40 * 1024))
+    error = refused(capsys, "-f", tmp_path / "logs", *TINY, "--rom", game, status=1)
+    assert "is this ROM Super Mario Bros.?" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["game.nes"]
+
+
+@pytest.mark.real_rom
+def test_verbose_2_shows_where_it_broke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SB3_MARIO_FCEUX", "/nowhere/fceux")
+    assert train("-f", tmp_path / "logs", *TINY, "--verbose", "2") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback") and "\ntrain.py: error: FCEUX is missing" in error
 
 
 @pytest.mark.real_rom

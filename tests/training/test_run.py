@@ -385,6 +385,19 @@ def test_a_signal_to_the_whole_process_group_lets_worker_processes_finish(
 
 
 @pytest.mark.real_rom
+def test_a_signal_does_not_wait_for_the_end_of_an_evaluation(tmp_path: Path) -> None:
+    evaluation = ("--eval-freq", "40", "--eval-episodes", "100000")
+    with trainer(tmp_path, *TINY, *evaluation) as run:
+        run.wait_for(lambda: len(run.emulators()) == 2)  # the second is started to evaluate on
+        emulators = run.emulators()
+        run.process.terminate()
+        assert run.wait() == 143, run.output()
+        assert not any(is_alive(pid) for pid in emulators)
+    assert (run.folder / "rl_model_40_steps.zip").is_file()
+    assert not (run.folder / "evaluations.npz").exists()
+
+
+@pytest.mark.real_rom
 @pytest.mark.parametrize("vec_env", ["dummy", "subproc"])
 def test_a_second_ctrl_c_does_not_wait_for_the_rollouts_end(tmp_path: Path, vec_env: str) -> None:
     words = (*SMALL, "-params", "buffer_size:500", "train_freq:10000", *NO_EVALUATION)
@@ -485,6 +498,9 @@ def test_a_checkpoint_names_the_step_to_resume_from(copy: Path) -> None:
     assert int(rows[len(first)]["timesteps"]) - int(rows[len(first)]["length"]) == 100, (
         "an episode began at the resumption"
     )
+    # Random play again, since the replay buffer is empty: but not with the same random numbers.
+    played = [(row["frames"], row["reward"], row["max_x"]) for row in rows]
+    assert played[len(first) : len(first) + 2] != played[:2]
 
 
 @pytest.mark.real_rom

@@ -76,6 +76,7 @@ $(VENV)/bin/pip:
 # The peer of the benchmarks needs an older NumPy than this package.
 $(VENV)-peer/.installed:
 	$(PYTHON) -m venv $(VENV)-peer
+	$(VENV)-peer/bin/pip install --quiet "$(TORCH)"
 	$(VENV)-peer/bin/pip install --quiet "numpy<2" "opencv-python<4.12" "gym<0.27" \
-		gym-super-mario-bros==7.4.0
+		gym-super-mario-bros==7.4.0 "stable-baselines3>=2.7,<3"
 	touch $@

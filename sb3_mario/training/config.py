@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn, optim
 
+from sb3_mario.dqn import DuelingDQN
 from sb3_mario.resources import hyperparams_dir
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Algorithm:
 
 
 ALGORITHMS: Final = {
-    "dueling_dqn": Algorithm(DQN, "sb3_mario.dqn.DuelingDQNPolicy"),
+    "dueling_dqn": Algorithm(DuelingDQN, "sb3_mario.dqn.DuelingDQNPolicy"),
     "dqn": Algorithm(DQN, "CnnPolicy"),
 }
 

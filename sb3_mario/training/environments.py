@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import gymnasium as gym
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_mario.training.config import ConfigError
 from sb3_mario.training.folder import RunFolder
+from sb3_mario.vec_env import EmulatorVecEnv
 
-VEC_ENVS: Final[dict[str, type[DummyVecEnv] | type[SubprocVecEnv]]] = {
-    "dummy": DummyVecEnv,
+VEC_ENVS: Final[dict[str, type[EmulatorVecEnv] | type[SubprocVecEnv]]] = {
+    "dummy": EmulatorVecEnv,
     "subproc": SubprocVecEnv,
 }
 
@@ -27,6 +28,9 @@ EVAL_NOOP_MAX: Final = 30
 
 # After a SIGTERM a worker process has this long to be closed by the trainer.
 GRACE_SECONDS: Final = 30
+# When it is closed: to answer a step under way, and to end.
+ANSWER_SECONDS: Final = 1
+CLOSE_SECONDS: Final = 10
 
 
 def training_envs(
@@ -59,7 +63,7 @@ def training_envs(
 def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
     """Return the environments to evaluate on: always with random no-op starts."""
     kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or EVAL_NOOP_MAX}
-    return DummyVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])
+    return EmulatorVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])
 
 
 def check_env(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
@@ -76,16 +80,24 @@ def check_env(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
 
 
 def close_envs(env: VecEnv) -> None:
-    """Close environments, whatever has become of their processes."""
+    """Close environments, whatever has become of their processes and of a step under way."""
     if not isinstance(env, SubprocVecEnv):
         env.close()
         return
-    # SB3 waits for the answer to an interrupted step, which may have been read already.
-    if not env.waiting:
-        with contextlib.suppress(EOFError, OSError):
-            env.close()
+    if env.closed:
+        return
+    # SB3's own close waits for ever for an answer that was read before an interruption, and lets
+    # the others live where one process has died.
     for remote in env.remotes:
-        remote.close()  # which ends a process that waits for its next command
+        with contextlib.suppress(EOFError, OSError):
+            if env.waiting and remote.poll(ANSWER_SECONDS):
+                remote.recv()
+            remote.send(("close", None))
+    for process in env.processes:
+        process.join(CLOSE_SECONDS)
+    for remote in env.remotes:
+        remote.close()
+    env.closed = True
 
 
 def _make(env_id: str, env_kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch as th
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -26,6 +27,7 @@ from sb3_mario.callbacks import (
     atomic_save_model,
     replay_buffer_path,
 )
+from sb3_mario.dqn import DivergedError
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.game.roms import RomError
 from sb3_mario.game.selftest import SelfTestError
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, RomError) as error:
         print(f"train.py: error: {error}", file=sys.stderr)
         return 2
-    except (EmulatorError, SelfTestError, EOFError, OSError, ValueError) as error:
+    except (DivergedError, EmulatorError, SelfTestError, EOFError, OSError, ValueError) as error:
         if args.verbose == 2:
             traceback.print_exc()
         print(f"train.py: error: {_explained(error, run)}", file=sys.stderr)
@@ -266,9 +268,9 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
 
 
 def _end_last_episode(model: DQN) -> None:
-    """Mark where the replay buffer of a resumed run ends: the next step is of a new episode."""
+    """Mark where SB3's replay buffer ends: returns must not reach into the resumed run."""
     buffer = model.replay_buffer
-    if buffer is not None and buffer.size() > 0 and buffer.handle_timeout_termination:
+    if isinstance(buffer, NStepReplayBuffer) and buffer.size() > 0:
         buffer.timeouts[buffer.pos - 1] = 1
 
 

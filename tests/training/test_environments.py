@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_mario.emulator.errors import StartError
 from sb3_mario.training.arguments import parse_arguments
@@ -27,6 +27,7 @@ from sb3_mario.training.environments import (
     training_envs,
 )
 from sb3_mario.training.folder import RunFolder
+from sb3_mario.vec_env import EmulatorVecEnv
 from tests.processes import descendants, wait_until_gone
 
 ENV_ID = "sb3_mario/SuperMarioBros-1-1-v0"
@@ -78,7 +79,7 @@ def monitor_file(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
 def test_the_flag_names_the_kinds_that_there_are() -> None:
     for name in VEC_ENVS:
         assert parse_arguments(["--vec-env", name]).vec_env == name
-    assert {"dummy": DummyVecEnv, "subproc": SubprocVecEnv} == VEC_ENVS
+    assert {"dummy": EmulatorVecEnv, "subproc": SubprocVecEnv} == VEC_ENVS
 
 
 # Training
@@ -166,7 +167,7 @@ def test_evaluation_always_has_random_starts(
     make_evaluation: Make, given: dict[str, int], used: int
 ) -> None:
     env = make_evaluation(given, n_envs=2)
-    assert type(env) is DummyVecEnv and env.num_envs == 2
+    assert type(env) is EmulatorVecEnv and env.num_envs == 2
     assert env.get_attr("noop_max") == [used, used]
     assert env.env_is_wrapped(Monitor) == [True, True]
 

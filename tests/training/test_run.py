@@ -194,7 +194,7 @@ def test_it_tells_what_it_does_and_where(finished: Finished) -> None:
     for text in (
         "Game: Super Mario Bros.",
         "Environment: sb3_mario/SuperMarioBros-1-1-v0, 1 emulator(s)",
-        "Algorithm: dueling_dqn: DQN, DuelingDQNPolicy",
+        "Algorithm: dueling_dqn: DuelingDQN, DuelingDQNPolicy",
         "seed 1",
         "Start: a new run",
         f"Folder: {finished.path}",
@@ -343,9 +343,9 @@ def test_sigterm_saves_too_and_without_its_buffer_a_run_fills_a_new_one(tmp_path
 @pytest.mark.real_rom
 def test_the_episode_that_a_stop_cut_off_ends_in_the_replay_buffer(tmp_path: Path) -> None:
     # Otherwise returns of several steps would reach from it into the first of the resumed run.
-    words = ("--save-replay-buffer", "--verbose", "0", *NO_EVALUATION)
+    words = ("--algo", "dqn", "--save-replay-buffer", "--verbose", "0", *NO_EVALUATION)
     assert train("-f", tmp_path, "-n", "60", *SMALL, "-params", "buffer_size:100", *words) == 0
-    folder = tmp_path / "dueling_dqn" / f"{ENV_NAME}_1"
+    folder = tmp_path / "dqn" / f"{ENV_NAME}_1"
     for resumed_at, end in ((60, 64), (64, 68)):
         assert train("-i", folder, "-n", str(end), "--verbose", "0") == 0
         before, after = (load_buffer(folder, steps) for steps in (resumed_at, end))
@@ -485,6 +485,15 @@ def test_a_dead_worker_ends_the_run_with_an_error_and_nothing_learned_is_lost(
     assert f"an error ended the run; saved {checkpoint}" in run.output()
     assert "the connection to FCEUX" in run.output(), "the worker's own words"
     assert "train.py: error: an emulator's process (--vec-env subproc) ended" in run.output()
+
+
+@pytest.mark.real_rom
+def test_a_diverged_run_ends_with_an_error_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("-f", tmp_path, *TINY, "learning_rate:1e20", *NO_EVALUATION) == 1
+    error = capsys.readouterr().err
+    assert "train.py: error: the loss is " in error and "training has diverged" in error
 
 
 @pytest.mark.real_rom

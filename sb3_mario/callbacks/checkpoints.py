@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -35,7 +36,7 @@ def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Pat
         path = path.with_name(f"{path.name}.zip")
     # By way of memory: torch turns a full disk into errors of its own.
     archive = io.BytesIO()
-    model.save(archive)
+    model.save(archive, exclude=_chosen_again(model))
     atomic_write(path, archive.getbuffer())
     return path
 
@@ -91,6 +92,9 @@ class AtomicCheckpointCallback(BaseCallback):
         keep_last: Checkpoints to keep, each with its buffer.
         verbose: 1 prints each save.
 
+    Attributes:
+        newest: The model that this callback has saved last, or None.
+
     Raises:
         ValueError: ``save_freq`` or ``keep_last`` is below 1.
         FileExistsError: At the start of training: the run begins at step 0 in a folder with
@@ -115,6 +119,7 @@ class AtomicCheckpointCallback(BaseCallback):
         self.name_prefix = name_prefix
         self.save_replay_buffer = save_replay_buffer
         self.keep_last = keep_last
+        self.newest: Path | None = None
 
     def path(self, steps: int) -> Path:
         """Return where the model of a checkpoint is, or would be."""
@@ -135,7 +140,7 @@ class AtomicCheckpointCallback(BaseCallback):
             assert isinstance(self.model, OffPolicyAlgorithm)
             with _atomic_file(replay_buffer_path(path)) as file:
                 self.model.save_replay_buffer(file)
-        atomic_save_model(self.model, path)
+        self.newest = atomic_save_model(self.model, path)
         self._remove_others(steps)
         if self.verbose >= 1:
             print(f"Saved {path}")
@@ -190,6 +195,16 @@ class AtomicCheckpointCallback(BaseCallback):
             for steps, path in files.items():
                 if steps not in keep:
                     path.unlink()
+
+
+def _chosen_again(model: BaseAlgorithm) -> list[str]:
+    """Return what SB3 chooses by itself when the model is loaded, and warns of if it is there."""
+    if not isinstance(model, OffPolicyAlgorithm):
+        return []
+    chosen = model.replay_buffer_class is NStepReplayBuffer and model.n_steps > 1
+    own = {"n_steps": model.n_steps, "gamma": model.gamma}
+    same = own.items() <= model.replay_buffer_kwargs.items()
+    return ["replay_buffer_class"] if chosen and same else []
 
 
 def _damage(path: Path) -> str | None:

@@ -136,7 +136,7 @@ class EpisodeCSVCallback(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        if self._waiting:
+        if self._waiting and self._file is not None:
             self._write(b"")
         self.close()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -24,8 +26,9 @@ class EvaluationCallback(BaseCallback):
     same figures in TensorBoard (``eval/mean_reward``, ``eval/mean_ep_length``,
     ``eval/success_rate``, here the share of flags; and ``eval/max_x_mean``), but: steps are
     ``num_timesteps``, however many environments there are; every evaluation plays the same starts,
-    so that two differ by the model alone; files are whole or as they were; and when a run is
-    resumed, earlier evaluations stay and count.
+    so that two differ by the model alone; files are whole or as they were; a full disk is a
+    warning, and the next evaluation writes what is missing; and when a run is resumed, earlier
+    evaluations stay and count, and one that was given up is made up for.
 
     Args:
         eval_env: Environments with SB3's ``Monitor``, and random no-op starts: a game without
@@ -39,7 +42,7 @@ class EvaluationCallback(BaseCallback):
 
     Raises:
         ValueError: ``eval_freq`` or ``n_eval_episodes`` is below 1. At the start of training: the
-            earlier evaluations in the folder had another number of episodes.
+            earlier evaluations in the folder had another number of episodes, or are damaged.
     """
 
     def __init__(
@@ -69,9 +72,9 @@ class EvaluationCallback(BaseCallback):
         }
 
     def _on_training_start(self) -> None:
-        self._due = self._next_due()
         if self.num_timesteps > 0:
             self._restore()
+        self._due = self._next_due((self._evaluations["timesteps"] or [0])[-1])
 
     def _on_step(self) -> bool:
         return True
@@ -82,12 +85,12 @@ class EvaluationCallback(BaseCallback):
     def _on_training_end(self) -> None:
         self._evaluate_if_due()
 
-    def _next_due(self) -> int:
-        return (self.model.num_timesteps // self.eval_freq + 1) * self.eval_freq
+    def _next_due(self, steps: int) -> int:
+        return (steps // self.eval_freq + 1) * self.eval_freq
 
     def _evaluate_if_due(self) -> None:
         if self.model.num_timesteps >= self._due:
-            self._due = self._next_due()
+            self._due = self._next_due(self.model.num_timesteps)
             self._evaluate()
 
     def _evaluate(self) -> None:
@@ -115,7 +118,17 @@ class EvaluationCallback(BaseCallback):
         row = (self.model.num_timesteps, rewards, lengths, successes)
         for values, value in zip(self._evaluations.values(), row, strict=True):
             values.append(value)
-        self._save()
+        best = mean_reward > self.best_mean_reward
+        try:
+            self._save(best)
+        except OSError as error:
+            warnings.warn(
+                f"the evaluation at step {self.model.num_timesteps} is not saved: {error}. "
+                "Training goes on",
+                stacklevel=2,
+            )
+        else:
+            self.best_mean_reward = max(mean_reward, self.best_mean_reward)
 
         self.logger.record("eval/mean_reward", mean_reward)
         self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
@@ -125,10 +138,6 @@ class EvaluationCallback(BaseCallback):
         self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.model.num_timesteps)
 
-        best = mean_reward > self.best_mean_reward
-        if best:
-            self.best_mean_reward = mean_reward
-            atomic_save_model(self.model, self.folder / "best_model.zip")
         if self.verbose >= 1:
             reached = f", largest x {np.mean(max_x):,.0f} on average" if max_x else ""
             tqdm.write(
@@ -137,7 +146,9 @@ class EvaluationCallback(BaseCallback):
                 f"{len(successes)} episodes{' (best so far)' if best else ''}"
             )
 
-    def _save(self) -> None:
+    def _save(self, best: bool) -> None:
+        if best:
+            atomic_save_model(self.model, self.folder / "best_model.zip")
         archive = io.BytesIO()
         np.savez(archive, **{name: np.array(v) for name, v in self._evaluations.items()})  # type: ignore[arg-type]
         atomic_write(self.folder / "evaluations.npz", archive.getbuffer())
@@ -147,12 +158,16 @@ class EvaluationCallback(BaseCallback):
         path = self.folder / "evaluations.npz"
         if not path.is_file():
             return
-        with np.load(path) as archive:
-            stored = {name: archive[name] for name in self._evaluations}
-        if stored["results"].shape[1:] != (self.n_eval_episodes,):
+        try:
+            with np.load(path) as archive:
+                stored = {name: archive[name] for name in self._evaluations}
+            episodes = stored["results"].shape[1]
+        except (EOFError, IndexError, KeyError, ValueError, BadZipFile) as error:
+            raise ValueError(f"{path} is damaged ({error}): move it away") from error
+        if episodes != self.n_eval_episodes:
             raise ValueError(
-                f"{path} has {stored['results'].shape[1:]} episodes an evaluation, this run "
-                f"{self.n_eval_episodes}: use the same number"
+                f"{path} has {episodes} episodes an evaluation, this run {self.n_eval_episodes}: "
+                "use the same number"
             )
         self.best_mean_reward = float(stored["results"].mean(axis=1).max())
         kept = int(np.searchsorted(stored["timesteps"], self.num_timesteps, side="right"))

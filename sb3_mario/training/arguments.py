@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 ALGORITHM_NAMES: Final = ("dueling_dqn", "dqn")
+MAX_SEED: Final = 2**31 - 1  # with what is added to it, NumPy's 32 bits are enough
 
 # Values of flags that were not given. They are not the parser's own defaults: a resumed run takes
 # what was not given from the run that it resumes.
@@ -127,7 +129,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--env-kwargs", nargs="+", metavar="KEY:VALUE", help="arguments of the environment"
     )
-    group.add_argument("--seed", type=_Whole(0), help="seed of everything (default: a random one)")
+    group.add_argument(
+        "--seed",
+        type=_Whole(0, MAX_SEED),
+        metavar="N",
+        help="seed of everything (default: a random one)",
+    )
     group.add_argument(
         "--n-envs", type=_Whole(1), metavar="N", help="emulators to train on (default: YAML's)"
     )
@@ -216,14 +223,15 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 class _Whole:
-    """A whole number from ``low`` on, for argparse, which shows ``__name__`` in its messages."""
+    """A whole number in a range, for argparse, which shows ``__name__`` in its messages."""
 
-    def __init__(self, low: int) -> None:
-        self.low = low
-        self.__name__ = f"whole number from {low} on"
+    def __init__(self, low: int, high: int | None = None) -> None:
+        self.low, self.high = low, high
+        self.__name__ = f"whole number from {low} {'on' if high is None else f'to {high}'}"
 
     def __call__(self, text: str) -> int:
         number = float(text) if "e" in text.lower() else int(text)  # 1e6
-        if number != int(number) or number < self.low:
+        too_large = number == math.inf or (self.high is not None and number > self.high)
+        if too_large or number != int(number) or number < self.low:
             raise ValueError(text)
         return int(number)

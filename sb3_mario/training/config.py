@@ -11,18 +11,23 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import gymnasium as gym
 import yaml
 from gymnasium.envs.registration import load_env_creator
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
+from torch import nn, optim
 
 from sb3_mario.dqn import DuelingDQN
 from sb3_mario.resources import hyperparams_dir
+
+T = TypeVar("T")
 
 
 class ConfigError(ValueError):
@@ -59,7 +64,12 @@ _BY_FLAG: Final = {
     "device": "--device",
     "tensorboard_log": "--tensorboard-log",
 }
-_CLASS_KEYS: Final = frozenset({"features_extractor_class", "optimizer_class", "activation_fn"})
+# Arguments of the policy that are classes, and what they must be.
+_POLICY_CLASSES: Final[dict[str, type]] = {
+    "features_extractor_class": BaseFeaturesExtractor,
+    "optimizer_class": optim.Optimizer,
+    "activation_fn": nn.Module,
+}
 _LOWEST: Final = {
     "n_timesteps": 1,
     "n_envs": 1,
@@ -69,6 +79,8 @@ _LOWEST: Final = {
     "n_steps": 1,
     "target_update_interval": 1,
     "gradient_steps": -1,
+    "stats_window_size": 1,
+    "max_grad_norm": 0,
 }
 _SHARES: Final = frozenset(
     {"gamma", "tau", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"}
@@ -123,14 +135,14 @@ def parse_assignments(items: Sequence[str], flag: str) -> dict[str, Any]:
     """Read ``key:value`` from the command line.
 
     Values are YAML, so numbers, booleans, null, text, lists and mappings; a dotted key leads into
-    a mapping: ``policy_kwargs.net_arch:[256]``.
+    a mapping: ``policy_kwargs.net_arch:[256]``. Of two words for one key the later counts.
 
     Args:
         items: The words after the flag.
         flag: Its name, for the messages.
 
     Raises:
-        ConfigError: A word has no colon, a value is no YAML, or two keys collide.
+        ConfigError: A word has no colon, or a value is no YAML.
     """
     result: dict[str, Any] = {}
     for item in items:
@@ -140,7 +152,7 @@ def parse_assignments(items: Sequence[str], flag: str) -> dict[str, Any]:
             raise ConfigError(f"{flag}: expected key:value, got {item!r}")
         try:
             value = _numbers(yaml.safe_load(text))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
             raise ConfigError(f"{flag}: the value of {item!r} is no YAML: {error}") from error
         for part in reversed(parts):
             value = {part: value}
@@ -168,7 +180,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is no plain YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path} must hold a mapping from names to values")
@@ -222,8 +234,7 @@ def make_settings(values: Mapping[str, Any], algorithm: str, env_id: str) -> Set
     if plain.get("optimize_memory_usage") and plain.get("n_steps", 1) > 1:
         raise ConfigError("optimize_memory_usage and n_steps above 1 exclude each other")
 
-    env_kwargs = plain.get("env_kwargs") or {}
-    _check_env_kwargs(env_kwargs, env_id)
+    env_kwargs = _env_kwargs(plain.get("env_kwargs") or {}, env_id)
     arguments = {key: value for key, value in plain.items() if key not in _RUN_KEYS}
     policy = _policy(arguments.pop("policy", default_policy), cls)
     if arguments.get("policy_kwargs"):
@@ -232,19 +243,25 @@ def make_settings(values: Mapping[str, Any], algorithm: str, env_id: str) -> Set
         own -= {"observation_space", "action_space", "lr_schedule"}
         _refuse_unknown(kwargs, own, f"{policy.__name__} has no argument")
         arguments["policy_kwargs"] = {
-            key: _class(value, f"policy_kwargs.{key}") if key in _CLASS_KEYS else value
+            key: _class(value, f"policy_kwargs.{key}", _POLICY_CLASSES[key])
+            if key in _POLICY_CLASSES
+            else value
             for key, value in kwargs.items()
         }
     if arguments.get("replay_buffer_class") is not None:
         name = "replay_buffer_class"
-        arguments[name] = _class(arguments[name], name)
+        arguments[name] = _class(arguments[name], name, ReplayBuffer)
     if "learning_rate" in arguments:
         arguments["learning_rate"] = _schedule(arguments["learning_rate"])
     if "train_freq" in arguments:
         arguments["train_freq"] = _train_freq(arguments["train_freq"])
-    return Settings(
-        plain["n_timesteps"], plain.get("n_envs", 1), env_kwargs, policy, arguments, plain
-    )
+    n_envs = plain.get("n_envs", 1)
+    if n_envs > 1 and arguments.get("train_freq", (1, "step"))[1] == "episode":
+        raise ConfigError(
+            f"train_freq: episodes can be counted with an n_envs of 1 only, got {n_envs}: give a "
+            "number of steps"
+        )
+    return Settings(plain["n_timesteps"], n_envs, env_kwargs, policy, arguments, plain)
 
 
 def _refuse_unknown(keys: Collection[str], allowed: Collection[str], what: str) -> None:
@@ -259,13 +276,21 @@ def _arguments_of(function: Any) -> set[str]:
     return set(inspect.signature(function).parameters) - {"self", "kwargs"}
 
 
-def _check_env_kwargs(env_kwargs: Mapping[str, Any], env_id: str) -> None:
+def _env_kwargs(env_kwargs: Mapping[str, Any], env_id: str) -> dict[str, Any]:
+    """Return the environment's arguments in their types; it checks the ranges itself."""
     spec = gym.spec(env_id)
     assert spec.entry_point is not None
     creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
+    if "rom" in env_kwargs:
+        raise ConfigError("env_kwargs.rom is no setting here: use --rom")
     # What the id itself sets, such as its level, is not for the user to change.
-    allowed = _arguments_of(creator) - set(spec.kwargs)
+    allowed = _arguments_of(creator) - set(spec.kwargs) - {"rom"}
     _refuse_unknown(env_kwargs, allowed, f"{env_id} has no argument")
+    parameters = inspect.signature(creator, eval_str=True).parameters
+    return {
+        key: _checked(f"env_kwargs.{key}", value, parameters[key].annotation)
+        for key, value in env_kwargs.items()
+    }
 
 
 def _checked(key: str, value: Any, hint: Any) -> Any:
@@ -295,23 +320,22 @@ def _policy(name: Any, cls: type[DQN]) -> type[DQNPolicy]:
         if name not in cls.policy_aliases:
             _refuse_unknown([name], cls.policy_aliases, "policy: there is no")
         name = f"{cls.policy_aliases[name].__module__}.{cls.policy_aliases[name].__qualname__}"
-    policy = _class(name, "policy")
-    if not issubclass(policy, DQNPolicy):
-        raise ConfigError(f"policy: {name} is no policy of Stable-Baselines3's DQN")
-    return policy
+    return _class(name, "policy", DQNPolicy)
 
 
-def _class(name: Any, key: str) -> type:
+def _class(name: Any, key: str, base: type[T]) -> type[T]:
     """Return the class with a dotted name, by importing its module; nothing is evaluated."""
     if not isinstance(name, str) or "." not in name:
         raise ConfigError(f"{key} must be a dotted name such as torch.optim.Adam, got {name!r}")
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the module may raise whatever it likes
         raise ConfigError(f"{key}: {name} cannot be imported: {error}") from error
     if not isinstance(found, type):
         raise ConfigError(f"{key}: {name} is no class")
+    if not issubclass(found, base):
+        raise ConfigError(f"{key}: {name} is no {base.__module__}.{base.__qualname__}")
     return found
 
 

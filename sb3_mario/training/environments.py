@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +13,7 @@ import gymnasium as gym
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
+from sb3_mario.training.config import ConfigError
 from sb3_mario.training.folder import RunFolder
 from sb3_mario.vec_env import EmulatorVecEnv
 
@@ -22,6 +25,12 @@ VEC_ENVS: Final[dict[str, type[EmulatorVecEnv] | type[SubprocVecEnv]]] = {
 # Evaluations play the same random starts each time, and not those of training.
 EVAL_SEED_OFFSET: Final = 2**20
 EVAL_NOOP_MAX: Final = 30
+
+# After a SIGTERM a worker process has this long to be closed by the trainer.
+GRACE_SECONDS: Final = 30
+# When it is closed: to answer a step under way, and to end.
+ANSWER_SECONDS: Final = 1
+CLOSE_SECONDS: Final = 10
 
 
 def training_envs(
@@ -43,8 +52,9 @@ def training_envs(
         folder: The run's.
         resumed: Go on with the monitor files that are there.
     """
+    grace = GRACE_SECONDS if vec_env == "subproc" else None
     factories = [
-        _factory(env_id, env_kwargs, folder.monitor_csv(number), resumed)
+        _factory(env_id, env_kwargs, folder.monitor_csv(number), resumed, grace)
         for number in range(n_envs)
     ]
     return VEC_ENVS[vec_env](factories)
@@ -53,15 +63,59 @@ def training_envs(
 def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
     """Return the environments to evaluate on: always with random no-op starts."""
     kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or EVAL_NOOP_MAX}
-    return EmulatorVecEnv([_factory(env_id, kwargs, None, False) for _ in range(n_envs)])
+    return EmulatorVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])
+
+
+def check_env(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
+    """Make the environment once, which starts no emulator, so that it can refuse its arguments.
+
+    Raises:
+        ConfigError: An argument is wrong.
+        StartError: FCEUX is missing.
+    """
+    try:
+        _make(env_id, env_kwargs).close()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"env_kwargs: {error}") from error
+
+
+def close_envs(env: VecEnv) -> None:
+    """Close environments, whatever has become of their processes and of a step under way."""
+    if not isinstance(env, SubprocVecEnv):
+        env.close()
+        return
+    if env.closed:
+        return
+    # SB3's own close waits for ever for an answer that was read before an interruption, and lets
+    # the others live where one process has died.
+    for remote in env.remotes:
+        with contextlib.suppress(EOFError, OSError):
+            if env.waiting and remote.poll(ANSWER_SECONDS):
+                remote.recv()
+            remote.send(("close", None))
+    for process in env.processes:
+        process.join(CLOSE_SECONDS)
+    for remote in env.remotes:
+        remote.close()
+    env.closed = True
+
+
+def _make(env_id: str, env_kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    # With its package named, the id is known in a worker process too.
+    return gym.make(f"sb3_mario:{env_id}", disable_env_checker=True, **env_kwargs)
 
 
 def _factory(
-    env_id: str, env_kwargs: Mapping[str, Any], monitor_file: Path | None, resumed: bool
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    monitor_file: Path | None = None,
+    resumed: bool = False,
+    grace_seconds: int | None = None,
 ) -> Callable[[], gym.Env[Any, Any]]:
     def make() -> gym.Env[Any, Any]:
-        # With its package named, the id is known in a worker process too.
-        env = gym.make(f"sb3_mario:{env_id}", disable_env_checker=True, **env_kwargs)
+        if grace_seconds is not None:
+            _leave_signals_to_the_trainer(grace_seconds)
+        env = _make(env_id, env_kwargs)
         if monitor_file is None:
             return Monitor(env)
         start = _start_time(monitor_file) if resumed else None
@@ -71,6 +125,16 @@ def _factory(
         return monitor
 
     return make
+
+
+def _leave_signals_to_the_trainer(grace_seconds: int) -> None:
+    """Let a worker process live on when its whole process group is asked to stop.
+
+    The trainer needs it until the rollout is done, and ends it then.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # multiprocessing ends what is left at the trainer's exit by SIGTERM: that must not be in vain.
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(grace_seconds))
 
 
 def _start_time(path: Path) -> float | None:

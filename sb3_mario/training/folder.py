@@ -36,9 +36,11 @@ class RunFolder:
 
     Attributes:
         path: The folder.
+        made: Folders above it that were made for it, the lowest first.
     """
 
     path: Path
+    made: tuple[Path, ...] = ()
 
     @classmethod
     def create(cls, log_folder: Path, algorithm: str, env_id: str) -> RunFolder:
@@ -50,17 +52,18 @@ class RunFolder:
         parent = log_folder / algorithm
         name = env_id.replace("/", "-")
         try:
+            made = tuple(folder for folder in (parent, *parent.parents) if not folder.exists())
             parent.mkdir(parents=True, exist_ok=True)
             taken = re.compile(rf"{re.escape(name)}_(\d+)")
             numbers = [int(m[1]) for p in parent.iterdir() if (m := taken.fullmatch(p.name))]
             number = max(numbers, default=0) + 1
             while True:
                 try:
-                    (parent / f"{name}_{number}").mkdir()
+                    (parent / f"{name}_{number}").mkdir(parents=True)
                 except FileExistsError:  # another run that starts at the same time
                     number += 1
                 else:
-                    return cls(parent / f"{name}_{number}")
+                    return cls(parent / f"{name}_{number}", made)
         except OSError as error:
             raise ConfigError(
                 f"-f/--log-folder: no folder can be made in {parent}: {error}"
@@ -73,11 +76,11 @@ class RunFolder:
         return cls(folder) if (folder / "args.yml").is_file() else None
 
     def remove(self) -> None:
-        """Remove the folder of a run that did not begin, and those above it if they are empty."""
+        """Remove the folder of a run that did not begin, and what was made for it and is empty."""
         shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.path.parent.rmdir()
-            self.path.parent.parent.rmdir()
+        with contextlib.suppress(OSError):  # another run is in there
+            for folder in self.made:
+                folder.rmdir()
 
     @property
     def final_model(self) -> Path:

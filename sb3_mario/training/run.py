@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import secrets
+import inspect
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch as th
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.logger import (
-    HumanOutputFormat,
-    KVWriter,
-    Logger,
-    TensorBoardOutputFormat,
-)
-from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv
-from torch.utils.tensorboard import SummaryWriter
 
 from sb3_mario.callbacks import (
     AtomicCheckpointCallback,
@@ -37,164 +27,62 @@ from sb3_mario.callbacks import (
     atomic_save_model,
     replay_buffer_path,
 )
+from sb3_mario.dqn import DivergedError
 from sb3_mario.emulator.errors import EmulatorError
-from sb3_mario.game.roms import Rom, RomError, find_rom
+from sb3_mario.game.roms import RomError
 from sb3_mario.game.selftest import SelfTestError
-from sb3_mario.training.arguments import FIXED_ON_RESUME, parse_arguments, with_defaults
-from sb3_mario.training.config import (
-    ALGORITHMS,
-    ConfigError,
-    Settings,
-    load_hyperparams,
-    make_settings,
-    merge,
-    parse_assignments,
-    resolve_env_id,
-)
+from sb3_mario.training.arguments import MAX_SEED, parse_arguments
+from sb3_mario.training.config import ALGORITHMS, ConfigError
 from sb3_mario.training.environments import (
     EVAL_SEED_OFFSET,
+    close_envs,
     evaluation_envs,
     training_envs,
 )
-from sb3_mario.training.folder import RunFolder
-
-MAX_SEED = 2**31
-
-
-@dataclass
-class Run:
-    """What is to be done.
-
-    Attributes:
-        options: The arguments by name, complete.
-        settings: The hyperparameters.
-        rom: The game.
-        folder: Where to write.
-        checkpoint: Model to resume from; None for a new run.
-        weights: Model whose weights a new run starts with, or None.
-        steps_done: Environment steps done since the program was started.
-    """
-
-    options: dict[str, Any]
-    settings: Settings
-    rom: Rom
-    folder: RunFolder
-    checkpoint: Path | None
-    weights: Path | None
-    steps_done: int = 0
+from sb3_mario.training.logger import make_logger
+from sb3_mario.training.prepare import Run, prepare
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, and return the exit status: 0 done, 1 it broke, 2 wrong settings, 130 Ctrl-C."""
+    """Train, and return the exit status.
+
+    Returns:
+        0 done, 1 something broke, 2 a setting is wrong, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
     args = parse_arguments(argv)
-    words = list(sys.argv[1:] if argv is None else argv)
+    command = ["train.py", *(sys.argv[1:] if argv is None else argv)]
+    interrupt = InterruptCallback()
+    run: Run | None = None
     try:
-        run = _prepare(args, words)
-        try:
-            return _train(run)
-        except BaseException:
-            if run.checkpoint is None and run.steps_done == 0:
-                run.folder.remove()
-            raise
+        with interrupt.listening():
+            run = prepare(args, command)
+            return _train(run, interrupt)
     except KeyboardInterrupt:
-        print("Stopped before training began.", file=sys.stderr)
-        return 130
+        begun = run is not None and run.steps_done > 0
+        print("Stopped at once." if begun else "Stopped before training began.", file=sys.stderr)
+        return 128 + (interrupt.signal or signal.SIGINT)
     except (ConfigError, RomError) as error:
         print(f"train.py: error: {error}", file=sys.stderr)
         return 2
-    except (EmulatorError, SelfTestError, OSError, ValueError) as error:
+    except (DivergedError, EmulatorError, SelfTestError, EOFError, OSError, ValueError) as error:
         if args.verbose == 2:
             traceback.print_exc()
-        print(f"train.py: error: {error}", file=sys.stderr)
+        print(f"train.py: error: {_explained(error, run)}", file=sys.stderr)
         return 1
+    finally:
+        if run is not None and run.checkpoint is None and run.steps_done == 0:
+            run.folder.remove()
 
 
-# What to do --------------------------------------------------------------------------------------
+def _explained(error: Exception, run: Run | None) -> str:
+    in_processes = run is not None and run.options["vec_env"] == "subproc"
+    if in_processes and isinstance(error, EOFError | ConnectionError):
+        return "an emulator's process (--vec-env subproc) ended; its own error is printed above"
+    return str(error)
 
 
-def _prepare(args: argparse.Namespace, words: Sequence[str]) -> Run:
-    """Check every setting before anything is started or written."""
-    path: Path | None = args.trained_agent
-    if path is not None and not path.exists():
-        raise ConfigError(f"-i/--trained-agent: there is no {path}")
-    folder = None if path is None else RunFolder.holding(path)
-    if folder is None and path is not None and path.is_dir():
-        raise ConfigError(f"-i/--trained-agent: {path} is no run's folder: it has no args.yml")
-    # A model beside the checkpoints, such as best_model.zip, is somewhere to start from.
-    resume = path is not None and (path.is_dir() or (folder is not None and _is_checkpoint(path)))
-    if resume:
-        assert path is not None and folder is not None
-        return _prepare_resumed(args, words, folder, path)
-    return _prepare_new(args, words, path)
-
-
-def _is_checkpoint(path: Path) -> bool:
-    try:
-        replay_buffer_path(path)
-    except ValueError:
-        return False
-    return True
-
-
-def _prepare_new(args: argparse.Namespace, words: Sequence[str], weights: Path | None) -> Run:
-    options = with_defaults(args)
-    options["trained_agent"] = None if weights is None else str(weights)
-    algorithm = options["algo"]
-    env_id = options["env"] = resolve_env_id(options["env"])
-    conf_file = options["conf_file"]
-    values = load_hyperparams(algorithm, env_id, Path(conf_file) if conf_file else None)
-    values = merge(values, parse_assignments(options["hyperparams"], "-params/--hyperparams"))
-    env_kwargs = parse_assignments(options["env_kwargs"], "--env-kwargs")
-    values = merge(values, {"env_kwargs": env_kwargs} if env_kwargs else {})
-    for name in ("n_timesteps", "n_envs"):
-        if options[name] is not None:
-            values[name] = options[name]
-    settings = make_settings(values, algorithm, env_id)
-    if options["seed"] is None:
-        options["seed"] = secrets.randbelow(2**16)
-    rom = find_rom(options["rom"])
-    options |= {"rom": str(rom.path.resolve()), "rom_sha1": rom.sha1}
-    options["n_timesteps"], options["n_envs"] = settings.n_timesteps, settings.n_envs
-    folder = RunFolder.create(Path(options["log_folder"]), algorithm, env_id)
-    folder.write(settings.plain, options, ["train.py", *words])
-    return Run(options, settings, rom, folder, None, weights)
-
-
-def _prepare_resumed(
-    args: argparse.Namespace, words: Sequence[str], folder: RunFolder, path: Path
-) -> Run:
-    given = {name: value for name, value in vars(args).items() if value is not None}
-    saved = folder.read_args()
-    if "env" in given:
-        given["env"] = resolve_env_id(given["env"])
-    for name in FIXED_ON_RESUME:
-        if name in given and given[name] != saved.get(name):
-            raise ConfigError(
-                f"--{name.replace('_', '-')}: a resumed run keeps its {saved.get(name)!r}, got "
-                f"{given[name]!r}: leave it out, or start a new run"
-            )
-    options = {**with_defaults(args), **saved, **given}
-    options["trained_agent"] = saved.get("trained_agent")
-    values = merge(folder.read_hyperparams(), {"n_timesteps": options["n_timesteps"]})
-    settings = make_settings(values, options["algo"], options["env"])
-    rom = find_rom(options["rom"])
-    if rom.sha1 != saved.get("rom_sha1"):
-        raise ConfigError(
-            f"--rom: {rom.path} is another game than the one this run was started on (SHA-1 "
-            f"{rom.sha1}, not {saved.get('rom_sha1')}): give that one"
-        )
-    options["rom"] = str(rom.path.resolve())
-    checkpoint = folder.checkpoint() if path.is_dir() else path
-    folder.write(settings.plain, options, ["train.py", *words])
-    return Run(options, settings, rom, folder, checkpoint, None)
-
-
-# Doing it ----------------------------------------------------------------------------------------
-
-
-def _train(run: Run) -> int:
+def _train(run: Run, interrupt: InterruptCallback) -> int:
     options, settings, folder = run.options, run.settings, run.folder
-    _check_device(options["device"])
     if options["num_threads"] is not None:
         th.set_num_threads(options["num_threads"])
     with_bar = options["progress"]
@@ -210,8 +98,9 @@ def _train(run: Run) -> int:
             folder=folder,
             resumed=run.checkpoint is not None,
         )
-        stack.callback(env.close)
-        model = _make_model(run, env)
+        stack.callback(close_envs, env)
+        model = run.model = _make_model(run, env)
+        run.first_step = model.num_timesteps
         if options["verbose"] > 0:
             _announce(run, model)
         if model.num_timesteps >= settings.n_timesteps:
@@ -219,15 +108,19 @@ def _train(run: Run) -> int:
                 f"-n/--n-timesteps: the run has done {model.num_timesteps:,} of "
                 f"{settings.n_timesteps:,} steps already: give a larger number to go on"
             )
-        logger = _make_logger(run, model, table=options["verbose"] > 0 and not with_bar)
+        folder.write(settings.plain, options, run.command)
+        logger = make_logger(
+            _tensorboard_folder(run),
+            model.num_timesteps,
+            table=options["verbose"] > 0 and not with_bar,
+        )
         stack.callback(logger.close)
         model.set_logger(logger)
 
-        interrupt = InterruptCallback()
         monitor_files = [folder.monitor_csv(number) for number in range(settings.n_envs)]
         episodes = EpisodeCSVCallback(folder.episodes_csv, monitor_files)
         checkpoints = AtomicCheckpointCallback(
-            options["save_freq"] if options["save_freq"] > 0 else MAX_SEED,
+            options["save_freq"] if options["save_freq"] > 0 else sys.maxsize,
             folder.path,
             save_replay_buffer=options["save_replay_buffer"],
             verbose=int(options["verbose"] > 1),
@@ -235,7 +128,7 @@ def _train(run: Run) -> int:
         callbacks: list[BaseCallback] = [interrupt, episodes, TensorboardCallback()]
         if options["eval_freq"] > 0:
             eval_env = evaluation_envs(options["env"], env_kwargs, options["n_eval_envs"])
-            stack.callback(eval_env.close)
+            stack.callback(close_envs, eval_env)
             callbacks.append(
                 EvaluationCallback(
                     eval_env,
@@ -260,35 +153,34 @@ def _learn(
     interrupt: InterruptCallback,
     checkpoints: AtomicCheckpointCallback,
 ) -> int:
-    start, first = time.monotonic(), model.num_timesteps
+    start = time.monotonic()
     status = 0
     try:
-        with interrupt.listening():
-            model.learn(
-                run.settings.n_timesteps - model.num_timesteps,
-                callback=callbacks,
-                log_interval=run.options["log_interval"],
-                reset_num_timesteps=run.checkpoint is None,
-            )
+        model.learn(
+            run.settings.n_timesteps - model.num_timesteps,
+            callback=callbacks,
+            log_interval=run.options["log_interval"],
+            reset_num_timesteps=run.checkpoint is None,
+        )
     except KeyboardInterrupt:
+        if run.steps_done == 0:
+            raise  # there is nothing to save
         status = 128 + (interrupt.signal or signal.SIGINT)
     except BaseException:
         # Whatever broke, hours of learning must not be lost with it.
-        if model.num_timesteps > first:
+        if run.steps_done > 0:
             _save_after_error(checkpoints)
         raise
     finally:
-        for callback in callbacks.callbacks:
-            if isinstance(callback, ProgressCallback | EpisodeCSVCallback | TensorboardCallback):
-                callback.on_training_end()
-        run.steps_done = model.num_timesteps - first
+        _end(callbacks)
     seconds = time.monotonic() - start
-    if model.num_timesteps > 0 and not checkpoints.path(model.num_timesteps).exists():
+    # A file of these steps may also be there from a part that was abandoned.
+    if checkpoints.newest != checkpoints.path(model.num_timesteps):
         checkpoints.save_now()
+    saved = checkpoints.path(model.num_timesteps)
     if status == 0:
-        atomic_save_model(model, run.folder.final_model)
+        saved = atomic_save_model(model, run.folder.final_model)
     if run.options["verbose"] > 0:
-        saved = run.folder.final_model if status == 0 else checkpoints.path(model.num_timesteps)
         print(
             f"{'Stopped' if status else 'Done'} after {model.num_timesteps:,} steps: "
             f"{run.steps_done:,} in {seconds / 60:,.1f} minutes, "
@@ -297,6 +189,13 @@ def _learn(
         if status != 0:
             print(f"Go on with: python train.py -i {run.folder.path}")
     return status
+
+
+def _end(callbacks: CallbackList) -> None:
+    """Close what a run that is not at its end leaves open; the other callbacks would go on."""
+    for callback in callbacks.callbacks:
+        if isinstance(callback, ProgressCallback | EpisodeCSVCallback | TensorboardCallback):
+            callback.on_training_end()
 
 
 def _save_after_error(checkpoints: AtomicCheckpointCallback) -> None:
@@ -310,15 +209,6 @@ def _save_after_error(checkpoints: AtomicCheckpointCallback) -> None:
             f"{saved.parent}",
             file=sys.stderr,
         )
-
-
-def _check_device(device: str) -> None:
-    try:
-        th.zeros(1, device=get_device(device))
-    except Exception as error:  # torch raises whatever it likes
-        raise ConfigError(f"--device: {device!r} cannot be used: {error}") from error
-    if device.startswith("cuda") and not th.cuda.is_available():
-        raise ConfigError(f"--device: {device!r} cannot be used: torch finds no CUDA here")
 
 
 def _make_model(run: Run, env: VecEnv) -> DQN:
@@ -337,6 +227,8 @@ def _make_model(run: Run, env: VecEnv) -> DQN:
         )
     except MemoryError as error:
         raise ConfigError(f"buffer_size: there is not so much memory ({error})") from error
+    except Exception as error:  # what SB3 and torch alone can check
+        raise ConfigError(f"the hyperparameters make no model: {error}") from error
     if run.weights is not None:
         try:
             model.set_parameters(str(run.weights), device=options["device"])
@@ -356,7 +248,7 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
             f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}); resume from the folder "
             "to take the newest whole one"
         ) from error
-    model.set_random_seed((run.options["seed"] + model.num_timesteps) % MAX_SEED)
+    model.set_random_seed((run.options["seed"] + model.num_timesteps) % (MAX_SEED + 1))
     buffer = replay_buffer_path(checkpoint)
     if buffer.is_file():
         try:
@@ -366,30 +258,26 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
                 f"the replay buffer {buffer} cannot be loaded ({error}): remove it to go on with "
                 "an empty one"
             ) from error
+        _end_last_episode(model)
     else:
         # An empty buffer is filled by random play first, as at the start of a run.
-        model.learning_starts += model.num_timesteps
+        default = inspect.signature(cls).parameters["learning_starts"].default
+        wait = run.settings.arguments.get("learning_starts", default)
+        model.learning_starts = model.num_timesteps + wait
     return model
 
 
-class _TensorBoard(TensorBoardOutputFormat):
-    """SB3's, but what was written after the step from which a run is resumed shows no more."""
+def _end_last_episode(model: DQN) -> None:
+    """Mark where SB3's replay buffer ends: returns must not reach into the resumed run."""
+    buffer = model.replay_buffer
+    if isinstance(buffer, NStepReplayBuffer) and buffer.size() > 0:
+        buffer.timeouts[buffer.pos - 1] = 1
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
-        self._is_closed = False
 
-
-def _make_logger(run: Run, model: DQN, *, table: bool) -> Logger:
-    """Return SB3's logger with TensorBoard's files and, if asked for, its table."""
-    chosen = run.options["tensorboard_log"]
+def _tensorboard_folder(run: Run) -> Path:
+    chosen: str | None = run.options["tensorboard_log"]
     folder = run.folder.path
-    if chosen is not None:
-        folder = Path(chosen) / run.options["algo"] / folder.name
-    formats: list[KVWriter] = [_TensorBoard(folder, model.num_timesteps)]
-    if table:
-        formats.append(HumanOutputFormat(sys.stdout))
-    return Logger(str(folder), formats)
+    return folder if chosen is None else Path(chosen, run.options["algo"], folder.name)
 
 
 def _announce(run: Run, model: DQN) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch as th
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import NStepReplayBuffer
 
 from sb3_mario.callbacks import (
     AtomicCheckpointCallback,
@@ -72,6 +73,26 @@ def test_a_checkpoint_is_the_model_with_its_optimizer_and_its_buffer(
     assert saved and th.equal(saved[0]["exp_avg"], read[0]["exp_avg"])
     for a, b in zip(model.q_net.parameters(), loaded.q_net.parameters(), strict=True):
         assert th.equal(a, b)
+
+
+def test_a_model_with_returns_of_several_steps_loads_without_a_warning_and_keeps_them(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model(n_steps=5, gamma=0.9)
+    path = atomic_save_model(model, tmp_path / "model.zip")
+    loaded = DQN.load(path, env=model.env)  # SB3 warns of a buffer's class that it chose itself
+    for buffer in (model.replay_buffer, loaded.replay_buffer):
+        assert type(buffer) is NStepReplayBuffer
+        assert (buffer.n_steps, buffer.gamma) == (5, 0.9)
+
+
+def test_a_buffer_that_the_user_chose_is_kept(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model(
+        replay_buffer_class=NStepReplayBuffer, replay_buffer_kwargs={"n_steps": 5, "gamma": 0.5}
+    )
+    loaded = DQN.load(atomic_save_model(model, tmp_path / "model.zip"), env=model.env)
+    assert type(loaded.replay_buffer) is NStepReplayBuffer
+    assert (loaded.replay_buffer.n_steps, loaded.replay_buffer.gamma) == (5, 0.5)
 
 
 def test_a_resumed_run_saves_at_the_same_steps_and_drops_the_abandoned_part(

@@ -6,7 +6,9 @@ import csv
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import torch as th
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_mario.callbacks import COLUMNS, AtomicCheckpointCallback, EpisodeCSVCallback
@@ -231,6 +234,70 @@ def test_a_file_that_crashed_before_its_first_row_starts_anew(
     assert len(read(path)) == 2
 
 
+@pytest.fixture
+def monitored() -> Iterator[Callable[[list[Path]], DummyVecEnv]]:
+    """Makes toy environments that go on with their monitor files, or write new ones."""
+    made: list[DummyVecEnv] = []
+
+    def make(path: Path) -> Monitor[Any, Any]:
+        return Monitor(ToyMario(), str(path), override_existing=not path.exists())
+
+    def make_all(paths: list[Path]) -> DummyVecEnv:
+        made.append(DummyVecEnv([partial(make, path) for path in paths]))
+        return made[-1]
+
+    yield make_all
+    for env in made:
+        env.close()
+
+
+def monitor_rows(path: Path) -> list[tuple[str, str]]:
+    header, names, *rows = path.read_text().splitlines()
+    assert header.startswith('#{"t_start": ') and names == "r,l,t"
+    return [(row.split(",")[0], row.split(",")[1]) for row in rows]
+
+
+def test_monitor_files_are_cut_to_the_same_episodes(
+    make_model: MakeModel,
+    path: Path,
+    tmp_path: Path,
+    monitored: Callable[[list[Path]], DummyVecEnv],
+) -> None:
+    files = [tmp_path / f"{env}.monitor.csv" for env in range(2)]
+    model = make_model(n_envs=2)
+    model.set_env(monitored(files))
+    model.learn(58, callback=EpisodeCSVCallback(path, files))
+    before = [file.read_bytes() for file in files]
+    assert [len(monitor_rows(file)) for file in files] == [5, 5]
+    files[0].write_bytes(before[0] + b"7.0,7,1")
+    files[1].write_bytes(before[1] + b"7.0,7,1.5\r\n7.0,7,2.5\r\n")
+
+    model.num_timesteps = 36  # as a checkpoint of that step
+    model.set_env(monitored(files))
+    model.learn(22, callback=EpisodeCSVCallback(path, files), reset_num_timesteps=False)
+    for env, file in enumerate(files):
+        rows = monitor_rows(file)
+        assert file.read_bytes().splitlines()[:5] == before[env].splitlines()[:5]
+        assert [length for _, length in rows] == ["5", "6", "7", "5", "6"]
+        mine = [row for row in read(path) if row["env"] == str(env)]
+        assert rows == [(f"{float(row['reward'])}", row["length"]) for row in mine]
+
+
+def test_a_new_runs_monitor_files_stay_as_they_are(
+    make_model: MakeModel,
+    path: Path,
+    tmp_path: Path,
+    monitored: Callable[[list[Path]], DummyVecEnv],
+) -> None:
+    file = tmp_path / "0.monitor.csv"
+    model = make_model()
+    model.set_env(monitored([file]))
+    header = file.read_bytes()
+    model.learn(18, callback=EpisodeCSVCallback(path, [file]))
+    assert file.read_bytes().startswith(header)
+    assert [length for _, length in monitor_rows(file)] == ["5", "6", "7"]
+
+
 def test_a_damaged_line_in_the_middle_is_an_error_and_changes_nothing(
     make_model: MakeModel, path: Path
 ) -> None:
@@ -311,6 +378,28 @@ def test_rows_wait_while_the_disk_is_full_and_none_is_torn_or_lost(
     content = path.read_bytes()
     assert content[: sizes[0]].count(b"\n") == 2 and content[: sizes[0]].endswith(b"\n")
     assert [row["timesteps"] for row in read(path)] == ["5", "11", "18", "23"]
+
+
+def test_rows_that_find_no_room_until_the_end_are_no_second_error(
+    make_model: MakeModel, path: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    callback = EpisodeCSVCallback(path)
+
+    class FullFromStep7(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.num_timesteps == 7:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+            return True
+
+    try:
+        with pytest.warns(UserWarning, match="rows wait in memory"):
+            make_model(learning_starts=1000).learn(18, callback=[FullFromStep7(), callback])
+        callback.on_training_end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [row["timesteps"] for row in read(path)] == ["5"]
 
 
 def test_a_loss_that_is_not_finite_is_one_warning_and_stands_in_the_file(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -15,26 +14,7 @@ import pytest
 from sb3_mario.emulator import fceux as module
 from sb3_mario.emulator.errors import StartError
 from sb3_mario.emulator.fceux import FOLDER_PREFIX, Fceux, find_fceux
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_until_gone(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not is_alive(pid)
-
-
-def folders_of(pid: int) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}{pid}-*"))
+from tests.processes import folders_of, is_alive, wait_until_gone
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""Where a run's figures go: TensorBoard's files and SB3's table."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from stable_baselines3.common.logger import (
+    HumanOutputFormat,
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+)
+from torch.utils.tensorboard import SummaryWriter
+
+
+def make_logger(folder: Path, steps: int, *, table: bool) -> Logger:
+    """Return SB3's logger.
+
+    Args:
+        folder: Where TensorBoard's files go.
+        steps: Environment steps done before; points after them, from an abandoned part of the
+            run, show no more.
+        table: Print SB3's table too.
+    """
+    formats: list[KVWriter] = [_TensorBoard(folder, steps)]
+    if table:
+        formats.append(HumanOutputFormat(sys.stdout))
+    return Logger(str(folder), formats)
+
+
+class _TensorBoard(TensorBoardOutputFormat):
+    """SB3's, but without a file before the first point, and with ``purge_step``."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._folder = folder
+        self._purge_step = steps + 1 if steps else None
+        self._is_closed = False
+
+    @cached_property
+    def writer(self) -> SummaryWriter:  # type: ignore[override]
+        return SummaryWriter(str(self._folder), purge_step=self._purge_step)
+
+    def close(self) -> None:
+        if "writer" in vars(self):
+            super().close()

@@ -66,6 +66,13 @@ def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> 
     return EmulatorVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])
 
 
+def measurement_envs(
+    env_id: str, env_kwargs: Mapping[str, Any], *, n_envs: int, vec_env: str
+) -> VecEnv:
+    """Return environments like those to train on, without files."""
+    return VEC_ENVS[vec_env]([_factory(env_id, env_kwargs) for _ in range(n_envs)])
+
+
 def check_env(env_id: str, env_kwargs: Mapping[str, Any]) -> None:
     """Make the environment once, which starts no emulator, so that it can refuse its arguments.
 

@@ -7,9 +7,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch as th
 from stable_baselines3 import DQN
@@ -37,10 +38,12 @@ from sb3_mario.training.environments import (
     EVAL_SEED_OFFSET,
     close_envs,
     evaluation_envs,
+    measurement_envs,
     training_envs,
 )
 from sb3_mario.training.logger import make_logger
 from sb3_mario.training.prepare import Run, prepare
+from sb3_mario.training.threads import PROBE_ARGUMENTS, measure_threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,8 +86,11 @@ def _explained(error: Exception, run: Run | None) -> str:
 
 def _train(run: Run, interrupt: InterruptCallback) -> int:
     options, settings, folder = run.options, run.settings, run.folder
-    if options["num_threads"] is not None:
-        th.set_num_threads(options["num_threads"])
+    measured = {}
+    if options["num_threads"] is None:
+        measured = _measure_threads(run, interrupt)
+        options["num_threads"] = max(measured, key=lambda threads: measured[threads])
+    th.set_num_threads(options["num_threads"])
     with_bar = options["progress"]
     if with_bar is None:
         with_bar = sys.stderr.isatty() and options["verbose"] > 0
@@ -102,7 +108,7 @@ def _train(run: Run, interrupt: InterruptCallback) -> int:
         model = run.model = _make_model(run, env)
         run.first_step = model.num_timesteps
         if options["verbose"] > 0:
-            _announce(run, model)
+            _announce(run, model, measured)
         if model.num_timesteps >= settings.n_timesteps:
             raise ConfigError(
                 f"-n/--n-timesteps: the run has done {model.num_timesteps:,} of "
@@ -211,24 +217,43 @@ def _save_after_error(checkpoints: AtomicCheckpointCallback) -> None:
         )
 
 
-def _make_model(run: Run, env: VecEnv) -> DQN:
-    options, settings = run.options, run.settings
-    cls = ALGORITHMS[options["algo"]].cls
-    if run.checkpoint is not None:
-        return _load_checkpoint(run, cls, run.checkpoint, env)
+def _measure_threads(run: Run, interrupt: InterruptCallback) -> dict[int, float]:
+    """Measure on emulators of its own, so that the run's are as they would be without."""
+    if run.options["verbose"] > 0:
+        print("Measuring with how many torch threads training is fastest ...", flush=True)
+    env = measurement_envs(
+        run.options["env"],
+        run.settings.env_kwargs | {"rom": run.options["rom"]},
+        n_envs=run.settings.n_envs,
+        vec_env=run.options["vec_env"],
+    )
     try:
-        model = cls(
-            settings.policy,
+        return measure_threads(_new_model(run, env, PROBE_ARGUMENTS), interrupt.check)
+    finally:
+        close_envs(env)
+
+
+def _new_model(run: Run, env: VecEnv, changes: Mapping[str, Any]) -> DQN:
+    try:
+        return ALGORITHMS[run.options["algo"]].cls(
+            run.settings.policy,
             env,
-            seed=options["seed"],
-            device=options["device"],
+            seed=run.options["seed"],
+            device=run.options["device"],
             verbose=0,
-            **settings.arguments,
+            **{**run.settings.arguments, **changes},
         )
     except MemoryError as error:
         raise ConfigError(f"buffer_size: there is not so much memory ({error})") from error
     except Exception as error:  # what SB3 and torch alone can check
         raise ConfigError(f"the hyperparameters make no model: {error}") from error
+
+
+def _make_model(run: Run, env: VecEnv) -> DQN:
+    options = run.options
+    if run.checkpoint is not None:
+        return _load_checkpoint(run, ALGORITHMS[options["algo"]].cls, run.checkpoint, env)
+    model = _new_model(run, env, {})
     if run.weights is not None:
         try:
             model.set_parameters(str(run.weights), device=options["device"])
@@ -280,8 +305,12 @@ def _tensorboard_folder(run: Run) -> Path:
     return folder if chosen is None else Path(chosen, run.options["algo"], folder.name)
 
 
-def _announce(run: Run, model: DQN) -> None:
+def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
     options = run.options
+    threads = f"{th.get_num_threads()} torch thread(s)"
+    if measured:
+        speeds = ", ".join(f"{n}: {speed:,.0f}" for n, speed in measured.items())
+        threads += f" (steps a second, by number of threads: {speeds})"
     known = "" if run.rom.known or run.rom.source == "homebrew" else ", an unknown dump"
     start = "a new run"
     if run.checkpoint is not None:
@@ -296,7 +325,7 @@ def _announce(run: Run, model: DQN) -> None:
         "Game": f"{run.rom.name} ({run.rom.path}, from {run.rom.source}{known})",
         "Environment": f"{options['env']}, {run.settings.n_envs} emulator(s)",
         "Algorithm": f"{options['algo']}: {type(model).__name__}, {type(model.policy).__name__}",
-        "Machine": f"{model.device}, {th.get_num_threads()} torch threads, seed {options['seed']}",
+        "Machine": f"{model.device}, seed {options['seed']}, {threads}",
         "Start": start,
         "Folder": f"{run.folder.path}",
         "Curves": f"tensorboard --logdir {options['tensorboard_log'] or options['log_folder']}",

@@ -64,6 +64,8 @@ class DuelingDQN(DQN):
         prioritized_replay_alpha: Exponent of the priorities.
         prioritized_replay_beta0: Exponent of the importance weights at first; it rises to 1.
         prioritized_replay_eps: Added to each error.
+        reward_scale: Factor of the rewards that are learned from, so that errors are about 1, where
+            the loss turns from quadratic to linear. Q-values scale with it.
         overlap: Let the environments run while the learner computes.
         accelerate: bfloat16 where the CPU or GPU computes with it, a fused optimizer, and one pass
             from bytes to the first convolution. False computes in float32 as SB3 does; results
@@ -109,6 +111,7 @@ class DuelingDQN(DQN):
         prioritized_replay_alpha: float = 0.6,
         prioritized_replay_beta0: float = 0.4,
         prioritized_replay_eps: float = 1e-6,
+        reward_scale: float = 1.0,
         overlap: bool = True,
         accelerate: bool = True,
         stats_window_size: int = 100,
@@ -129,6 +132,8 @@ class DuelingDQN(DQN):
             raise ValueError(
                 f"prioritized_replay_beta0 must be from 0 to 1, got {prioritized_replay_beta0}"
             )
+        if not (np.isfinite(reward_scale) and reward_scale > 0):
+            raise ValueError(f"reward_scale must be above 0, got {reward_scale}")
         kwargs = dict(replay_buffer_kwargs or {})
         if frames:
             replay_buffer_class = replay_buffer_class or FrameReplayBuffer
@@ -142,6 +147,7 @@ class DuelingDQN(DQN):
         self.double_q = double_q
         self.prioritized_replay = prioritized_replay
         self.prioritized_replay_beta0 = prioritized_replay_beta0
+        self.reward_scale = reward_scale
         self.overlap = overlap
         self.accelerate = accelerate
         self._rng: np.random.Generator | None = None
@@ -357,7 +363,8 @@ class DuelingDQN(DQN):
                 # (batch, 1)
                 next_actions = chosen_by.argmax(dim=1, keepdim=True)
                 next_values = next_q_values.gather(1, next_actions).float()
-                targets = batch.rewards + (1 - batch.dones) * discounts * next_values
+                rewards = batch.rewards * self.reward_scale
+                targets = rewards + (1 - batch.dones) * discounts * next_values
             # (batch, actions), then (batch, 1)
             q_values = self.q_net(batch.observations).float()
         q_values = q_values.gather(1, batch.actions.long())

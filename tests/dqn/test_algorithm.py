@@ -357,6 +357,26 @@ def test_priorities_need_their_buffer() -> None:
         make(prioritized_replay=True, replay_buffer_class=ReplayBuffer)
 
 
+def test_a_reward_scale_that_is_no_factor_is_named() -> None:
+    with pytest.raises(ValueError, match="reward_scale must be above 0, got 0"):
+        make(reward_scale=0)
+
+
+def test_rewards_are_scaled_where_they_are_learned_from() -> None:
+    scaled = []
+    for scale in (1.0, 0.1):
+        model = make(reward_scale=scale, accelerate=False).learn(30)
+        for network in (model.q_net, model.q_net_target):
+            for parameter in network.parameters():
+                th.nn.init.zeros_(parameter)
+        batch: Any = model.replay_buffer.sample(8)
+        model.replay_buffer.sample = lambda *args, **kwargs: batch  # noqa: B023
+        scaled.append((model._gradient_step(8), batch.rewards))
+    loss, rewards = scaled[1]
+    # The networks give 0, so the errors are the scaled rewards.
+    assert loss == pytest.approx(float(((0.1 * rewards) ** 2 / 2).mean()), rel=1e-4)
+
+
 def test_beta_out_of_range_is_named() -> None:
     with pytest.raises(ValueError, match="prioritized_replay_beta0 must be from 0 to 1, got 2"):
         make(prioritized_replay_beta0=2)

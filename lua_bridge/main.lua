@@ -1,10 +1,13 @@
 --- What FCEUX runs: serves the game to one WebSocket client, one request at a time.
 --
 -- Settings come from the environment, so that the token shows in no command line:
---   SB3_MARIO_TOKEN         what a client must present (required)
---   SB3_MARIO_PORT          port on 127.0.0.1; 0, the default, takes a free one
---   SB3_MARIO_SPEED         FCEUX's speed: "maximum" (default) or "normal", 60 frames a second
---   SB3_MARIO_IDLE_SECONDS  ends FCEUX after so long without a client; default 10
+--   SB3_MARIO_TOKEN              what a client must present (required)
+--   SB3_MARIO_PORT               port on 127.0.0.1; 0, the default, takes a free one
+--   SB3_MARIO_SPEED              "maximum" (default) or "normal", 60 frames a second
+-- and in seconds, the deadlines that sb3_mario/emulator/deadlines.py explains; without them those
+-- of websocket/server.lua hold, and there is no heartbeat:
+--   SB3_MARIO_ALONE_SECONDS, SB3_MARIO_HANDSHAKE_SECONDS, SB3_MARIO_SEND_SECONDS,
+--   SB3_MARIO_PING_SECONDS, SB3_MARIO_TRAINER_SECONDS
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
 package.path = here .. "?.lua;" .. package.path
 
@@ -89,7 +92,11 @@ function handlers.load(bridge, request)
   return answer_state(bridge, request, ok and 0, err or 0)
 end
 
-local function serve(bridge, idle_seconds)
+local function seconds(name)
+  return tonumber(os.getenv("SB3_MARIO_" .. name .. "_SECONDS"))
+end
+
+local function serve(bridge, alone_seconds)
   local alone_since = socket.gettime()
   while true do
     local event = bridge:poll(POLL_SECONDS)
@@ -97,8 +104,8 @@ local function serve(bridge, idle_seconds)
       alone_since = nil
     else
       alone_since = alone_since or socket.gettime()
-      if socket.gettime() - alone_since > idle_seconds then
-        return ("no client for %d seconds"):format(idle_seconds)
+      if socket.gettime() - alone_since > alone_seconds then
+        return ("no client for %g seconds"):format(alone_seconds)
       end
     end
     if event and event.type == "text" then
@@ -129,6 +136,10 @@ local function main()
     token = token,
     subprotocol = messages.SUBPROTOCOL,
     max_message = 65536,
+    handshake_timeout = seconds("HANDSHAKE"),
+    send_timeout = seconds("SEND"),
+    ping_interval = seconds("PING"),
+    ping_timeout = seconds("TRAINER"),
   })
   if not bridge then
     return err
@@ -136,7 +147,7 @@ local function main()
   emu.speedmode(os.getenv("SB3_MARIO_SPEED") or "maximum")
   mario.boot()
   log("ready on port " .. bridge:port())
-  local reason = serve(bridge, tonumber(os.getenv("SB3_MARIO_IDLE_SECONDS") or 10))
+  local reason = serve(bridge, seconds("ALONE") or 10)
   bridge:close()
   return reason
 end

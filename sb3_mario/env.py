@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.errors import BridgeError, EmulatorError
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
@@ -122,7 +123,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         ram_hash: bool = False,
         window: bool = False,
         render_mode: str | None = None,
-        timeout: float = 20.0,
+        timeout: float = deadlines.ANSWER_SECONDS,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be 'rgb_array' or 'human', got {render_mode!r}")

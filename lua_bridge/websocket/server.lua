@@ -5,6 +5,7 @@
 -- for about `close_timeout`.
 local socket = require("socket")
 local frame = require("websocket.frame")
+local heartbeat = require("websocket.heartbeat")
 local listener = require("websocket.listener")
 local peers = require("websocket.peer")
 
@@ -12,7 +13,7 @@ local server = {}
 
 local MERGE_BYTES = 4096 -- a first part up to this size is joined to the frame's header
 local MAX_PEERS = 8 -- sockets beside the client's
-local GOING_AWAY = 1001
+local GOING_AWAY, INTERNAL_ERROR = 1001, 1011
 
 local select = socket.select
 
@@ -25,6 +26,9 @@ local function check(options)
   elseif type(options.subprotocol) ~= "string" or not options.subprotocol:find("^[%w._-]+$") then
     return nil, ("the subprotocol must be a word, got %s"):format(tostring(options.subprotocol))
   end
+  if options.ping_interval and (options.ping_timeout or 0) <= options.ping_interval then
+    return nil, "ping_timeout must be greater than ping_interval"
+  end
   return true
 end
 
@@ -32,7 +36,9 @@ end
 -- @param options token and subprotocol (required); host (default 127.0.0.1; 127.0.0.0/8 only);
 --   port (default 0, a free one); max_message (bytes, default 65536); in seconds
 --   handshake_timeout (default 5), send_timeout (default 10) and close_timeout (default 1);
---   clock (a function giving seconds; default socket.gettime)
+--   ping_interval and ping_timeout (default: no heartbeat), the client's silence after which it is
+--   pinged, and after which it is dropped; clock (a function giving seconds; default
+--   socket.gettime)
 -- @return the server, or nil and a sentence
 function server.listen(options)
   local ok, err = check(options)
@@ -50,6 +56,9 @@ function server.listen(options)
     handshake_timeout = options.handshake_timeout or 5,
     send_timeout = options.send_timeout or 10,
     close_timeout = options.close_timeout or 1,
+    ping_interval = options.ping_interval,
+    ping_timeout = options.ping_timeout,
+    heartbeat = nil, -- the client's
     client = nil, -- the peer whose connection is open
     peers = {}, -- those in their handshake, and those being closed; oldest first
     watched = nil, -- sockets to wait for, made again when one comes or goes
@@ -246,6 +255,7 @@ function Server:serve_peer(peer)
   elseif conn.state == "open" then
     self:remove_peer(peer)
     self.client = peer
+    self.heartbeat = self.ping_interval and heartbeat.new(self.ping_interval, self.ping_timeout)
     local ok, err = peer:flush(self.send_timeout)
     if not ok then
       self:drop(err)
@@ -264,6 +274,21 @@ function Server:serve_peers(readable)
     elseif readable[peer.socket] then
       self:serve_peer(peer)
     end
+  end
+end
+
+--- Pings a client that was waited for in vain, and drops one that is dead.
+function Server:beat(seconds)
+  if #self.events > 0 then
+    self.heartbeat:heard() -- a whole message: single bytes are no sign of life
+    return
+  end
+  local due = self.heartbeat:waited(seconds)
+  if due == "ping" then
+    self:ping("")
+  elseif due == "dead" then
+    self:disconnect(INTERNAL_ERROR, ("no sign of life from the client for %g seconds"):format(
+      self.ping_timeout))
   end
 end
 
@@ -322,8 +347,11 @@ function Server:sockets()
   return self.watched
 end
 
---- Seconds to wait: `timeout`, or less if a peer's time is over before.
+--- Seconds to wait: `timeout`, or less if a peer's time is over or a ping is due before.
 function Server:patience(timeout)
+  if self.client and self.heartbeat then
+    timeout = math.min(timeout, self.heartbeat:patience())
+  end
   if #self.peers > 0 then
     local now = self.clock()
     for _, peer in ipairs(self.peers) do
@@ -342,9 +370,13 @@ function Server:poll(timeout)
   if event then
     return event
   end
-  local readable = select(self:sockets(), nil, self:patience(timeout or 0))
+  local patience, start = self:patience(timeout or 0), self.clock()
+  local readable = select(self:sockets(), nil, patience)
   if self.client and readable[self.client.socket] then
     self:serve_client()
+  end
+  if self.client and self.heartbeat then
+    self:beat(math.min(math.max(self.clock() - start, 0), patience))
   end
   self:serve_peers(readable)
   if self.listener and readable[self.listener] then

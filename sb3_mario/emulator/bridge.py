@@ -1,5 +1,7 @@
 """The WebSocket client: one request, one answer, in lock step, every wait with a deadline.
 
+Between two requests a `Heartbeat` answers the script's pings and sends its own.
+
 Every state is checked to be the one asked for: the answer repeats the request's id, and its frame
 id must follow from the frames run. A state that does not fit is an error, never data.
 """
@@ -7,7 +9,9 @@ id must follow from the frames run. A state that does not fit is an error, never
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State as ConnectionState
 
-from sb3_mario.emulator import protocol
+from sb3_mario.emulator import deadlines, protocol
 from sb3_mario.emulator.client import CHUNK, Client
 from sb3_mario.emulator.errors import (
     BridgeClosedError,
@@ -25,6 +29,7 @@ from sb3_mario.emulator.errors import (
     SyncError,
     WireError,
 )
+from sb3_mario.emulator.heartbeat import Heartbeat
 from sb3_mario.emulator.protocol import State
 
 
@@ -69,7 +74,12 @@ class Bridge:
     """
 
     def __init__(
-        self, port: int, token: str, *, host: str = "127.0.0.1", timeout: float = 20.0
+        self,
+        port: int,
+        token: str,
+        *,
+        host: str = "127.0.0.1",
+        timeout: float = deadlines.ANSWER_SECONDS,
     ) -> None:
         self.port = port
         self.token = token
@@ -79,6 +89,12 @@ class Bridge:
         self._next_id = 0
         self._awaited: int | None = None
         self._scratch = memoryview(bytearray(CHUNK))
+        # The heartbeat's thread takes turns with the caller's.
+        self._lock = threading.RLock()
+        self._inbox: deque[Frame] = deque()  # received, and not asked for yet
+        self._silent_beats = 0
+        self._dead: BridgeError | None = None  # what the heartbeat has found
+        self._heartbeat = Heartbeat(self)
         self._protocol = Client(
             f"ws://{host}:{port}/", protocol.SUBPROTOCOL, protocol.MAX_MESSAGE_BYTES
         )
@@ -92,6 +108,7 @@ class Bridge:
         except BaseException:
             self._socket.close()
             raise
+        self._heartbeat.start()
 
     @property
     def closed(self) -> bool:
@@ -168,7 +185,7 @@ class Bridge:
             return
         try:
             if self._protocol.state is ConnectionState.OPEN and self._awaited is None:
-                self._socket.settimeout(min(self.timeout, 2.0))
+                self.timeout = min(self.timeout, deadlines.CLOSE_SECONDS)
                 self._ask("close")
         except (BridgeError, OSError):
             pass  # the emulator is gone, which is what was asked for
@@ -177,7 +194,61 @@ class Bridge:
 
     def abort(self) -> None:
         """Close the connection at once."""
-        self._socket.close()
+        self._heartbeat.stop()
+        with self._lock:
+            self._socket.close()
+
+    def beat(self) -> bool:
+        """Read what has arrived and send a ping; for `Heartbeat`, see there."""
+        if not self._lock.acquire(blocking=False):
+            return True  # an answer is awaited, which has a deadline of its own
+        try:
+            if self.closed:
+                return False
+            self._silent_beats += 1
+            self._read_what_is_there()
+            # A step under way may keep FCEUX from answering as long as its answer may take.
+            busy = self._awaited is not None and not self._inbox
+            limit = max(deadlines.EMULATOR_SECONDS, self.timeout if busy else 0)
+            if self._silent_beats * deadlines.PING_SECONDS > limit:
+                raise BridgeTimeoutError(f"no sign of life from FCEUX for {limit:g} seconds")
+            self._protocol.send_ping(b"")
+            self._flush()
+        except BridgeError as error:
+            self._dead = error
+            self.abort()
+            return False
+        finally:
+            self._lock.release()
+        return True
+
+    def _read_what_is_there(self) -> None:
+        self._socket.settimeout(0)
+        while self._protocol.state is ConnectionState.OPEN:
+            try:
+                self._protocol.receive_from(self._socket, self._scratch)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
+        self._take_events()
+        self._flush()  # answers to pings
+        self._check_open()
+
+    def _take_events(self) -> None:
+        for event in self._protocol.events_received():
+            assert isinstance(event, Frame)
+            self._silent_beats = 0
+            if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                self._inbox.append(event)
+
+    def _check_open(self) -> None:
+        if self._protocol.state is not ConnectionState.OPEN:
+            closed = self._protocol.close_rcvd or self._protocol.close_sent
+            self.abort()
+            raise BridgeClosedError(
+                f"the connection to FCEUX is closed: {closed or 'without a word'}"
+            )
 
     def _handshake(self, token: str) -> None:
         request = self._protocol.connect()
@@ -230,14 +301,17 @@ class Bridge:
         )
 
     def _send(self, kind: str, **fields: int | bool) -> int:
-        if self.closed:
-            raise BridgeClosedError(f"cannot send {kind!r}: the connection is closed")
-        if self._awaited is not None:
-            raise BridgeError(f"cannot send {kind!r}: a step is under way, receive it first")
-        self._next_id = self._next_id % protocol.MAX_ID + 1
-        self._protocol.send_text(protocol.encode_request(self._next_id, kind, **fields))
-        self._flush()
-        return self._next_id
+        with self._lock:
+            if self.closed:
+                raise self._dead or BridgeClosedError(
+                    f"cannot send {kind!r}: the connection is closed"
+                )
+            if self._awaited is not None:
+                raise BridgeError(f"cannot send {kind!r}: a step is under way, receive it first")
+            self._next_id = self._next_id % protocol.MAX_ID + 1
+            self._protocol.send_text(protocol.encode_request(self._next_id, kind, **fields))
+            self._flush()
+            return self._next_id
 
     def _receive_state(self, message_id: int) -> State:
         frame = self._receive("a state")
@@ -257,25 +331,22 @@ class Bridge:
 
     def _receive(self, what: str) -> Frame:
         """Return the next text or binary frame; the script never fragments."""
-        start = first_byte = time.monotonic()
-        deadline = start + self.timeout
-        while True:
-            for event in self._protocol.events_received():
-                assert isinstance(event, Frame)
-                if event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                    self.counters.emulator_seconds += first_byte - start
-                    self.counters.wire_seconds += time.monotonic() - first_byte
-                    return event
-            self._flush()  # answers to pings
-            if self._protocol.state is not ConnectionState.OPEN:
-                closed = self._protocol.close_rcvd or self._protocol.close_sent
-                self.abort()
-                raise BridgeClosedError(
-                    f"the connection to FCEUX is closed: {closed or 'without a word'}"
-                )
-            self._receive_some(deadline, what)
-            if first_byte == start:
-                first_byte = time.monotonic()
+        with self._lock:
+            start = first_byte = time.monotonic()
+            deadline = start + self.timeout
+            self._take_events()
+            while not self._inbox:
+                if self._dead is not None:
+                    raise self._dead
+                self._flush()  # answers to pings
+                self._check_open()
+                self._receive_some(deadline, what)
+                if first_byte == start:
+                    first_byte = time.monotonic()
+                self._take_events()
+            self.counters.emulator_seconds += first_byte - start
+            self.counters.wire_seconds += time.monotonic() - first_byte
+            return self._inbox.popleft()
 
     def _receive_some(self, deadline: float, what: str) -> None:
         # After the deadline what has arrived still counts: it may be this process that stood still.
@@ -293,6 +364,7 @@ class Bridge:
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
+            self._socket.settimeout(self.timeout)
             try:
                 if data:
                     self._socket.sendall(data)

@@ -5,7 +5,7 @@ Nothing outlives the trainer, however that ends:
 * `Fceux.close` and the interpreter's exit (`atexit`) end the process.
 * When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
   (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
-  a client for ten seconds.
+  a client for `deadlines.ALONE_SECONDS`.
 * What a killed trainer leaves of its temporary folders is removed by the next start.
 """
 
@@ -25,13 +25,13 @@ import weakref
 from pathlib import Path
 from typing import Final
 
+from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.bridge import Bridge
 from sb3_mario.emulator.errors import BridgeError, StartError
 from sb3_mario.resources import lua_bridge_dir
 
 FOLDER_PREFIX: Final = "sb3-mario-fceux-"
 LOG_NAME: Final = "fceux.log"
-IDLE_SECONDS: Final = 10
 READY: Final = re.compile(r"^sb3-mario: ready on port (\d+)$", re.MULTILINE)
 # FCEUX's OpenGL driver, the default, crashes without a display; SDL draws with and without one.
 CONFIG: Final = "SDL.VideoDriver = 1\n"
@@ -90,8 +90,8 @@ class Fceux:
         *,
         window: bool = False,
         speed: str = "maximum",
-        start_timeout: float = 30.0,
-        timeout: float = 20.0,
+        start_timeout: float = deadlines.START_SECONDS,
+        timeout: float = deadlines.ANSWER_SECONDS,
     ) -> None:
         program = find_fceux()
         script = lua_bridge_dir() / "main.lua"
@@ -111,7 +111,7 @@ class Fceux:
                 "SB3_MARIO_TOKEN": token,
                 "SB3_MARIO_PORT": "0",
                 "SB3_MARIO_SPEED": speed,
-                "SB3_MARIO_IDLE_SECONDS": str(IDLE_SECONDS),
+                **deadlines.for_lua(),
             }
             command = [str(program), "--sound", "0", "--loadlua", str(script), os.fspath(rom)]
             with self._log.open("wb") as log:
@@ -155,7 +155,7 @@ class Fceux:
             if bridge is None:
                 self._process.kill()
             try:
-                self._process.wait(2)
+                self._process.wait(deadlines.CLOSE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

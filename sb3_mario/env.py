@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_mario.emulator import deadlines
-from sb3_mario.emulator.errors import BridgeError, EmulatorError
+from sb3_mario.emulator.errors import BridgeError, EmulatorError, StartError
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
 from sb3_mario.game.actions import button_masks
@@ -24,6 +25,9 @@ from sb3_mario.game.rewards import RewardWeights, compute_reward
 from sb3_mario.game.roms import find_rom
 from sb3_mario.game.selftest import self_test
 from sb3_mario.observations import Observations
+
+MAX_FAULTS = 5
+"""Faults of FCEUX in a row, without a step in between, that a run survives."""
 
 
 class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
@@ -38,6 +42,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     over or won) and is truncated when he is stuck or after ``max_steps``. FCEUX starts at the
     first `reset`, is tested, and ends at `close`; a reset loads a state from memory, which takes
     less than a frame. The same seed and actions give the same memory and the same pictures.
+
+    When FCEUX dies, hangs or speaks nonsense, the episode is truncated, with a warning, and the
+    next `reset` starts another FCEUX. What the step in flight would have led to is not known then:
+    its observation is the last one, its reward 0, and ``info["step_lost"]`` is True, so that
+    nobody learns from it.
 
     ``info`` of every step, in plain Python types:
 
@@ -55,12 +64,14 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     power         0 small, 1 tall, 2 fire
     frames        frames run in this episode, with the no-ops at its start
     frame_id      id of the frame, counted from the episode's start
-    sync_*        ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of this episode: see
-                  `SyncCounters`
+    sync_*        ``frames``, ``retakes``, ``mismatches`` of this episode: see `SyncCounters`;
+                  ``reconnects``, the emulators that broke in it or at its start
     ram_hash      SHA-1 of the memory, where ``ram_hash=True``
     end_cause     on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
-                  ``stuck`` or ``step_limit``
-    is_success    on the last step: the same as ``flag_get``, under SB3's name
+                  ``stuck``, ``step_limit`` or ``emulator``
+    is_success    on the last step: the same as ``flag_get``, under SB3's name; not where the
+                  emulator broke
+    step_lost     True where the emulator broke in this step, else not there
     ============  ===================================================================
 
     Args:
@@ -154,6 +165,10 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._fceux: Fceux | None = None
         self._state: State | None = None
         self._sent: int | None = None  # action under way
+        self._send_error: BridgeError | None = None  # why it is not
+        self._worked = False  # an FCEUX has been started
+        self._faults = 0  # in a row
+        self.reconnects = 0  # emulators started after the first
         # Seconds spent since this was made: waiting for FCEUX's answers, receiving them, and
         # making observations of them.
         self.seconds = {"emulator": 0.0, "wire": 0.0, "preprocessing": 0.0}
@@ -175,28 +190,22 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             Observation and info.
 
         Raises:
-            EmulatorError: FCEUX did not start, or broke.
+            EmulatorError: FCEUX did not start, or broke more than `MAX_FAULTS` times in a row.
             SelfTestError: The fresh emulator does not show a game being played.
         """
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0
         noops = (options or {}).get("noops", drawn)
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
-        try:
-            bridge = self._emulator().bridge
-            if self._sent is not None:
-                self._sent = None
-                bridge.receive_step()
-            self._counters_before = dataclasses.replace(bridge.counters)
-            state = bridge.reset(
-                self.level.world,
-                self.level.stage,
-                noops=noops,
-                whole_game=self.whole_game,
-                frame=self._wants_picture,
-            )
-        except BridgeError as error:
-            raise self._broken(error) from error
+        self._reconnects_before = self.reconnects
+        while True:
+            try:
+                state = self._first_state(noops)
+                break
+            except (BridgeError, StartError) as error:
+                if isinstance(error, StartError) and not self._worked:
+                    raise  # the installation is at fault
+                self._fault(error)
         self._state = state
         self._game = GameState.from_ram(state.ram)
         self._last_action = 0
@@ -208,6 +217,21 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._progress = 0.0
         return self._observations.restart(state, self._game), self._info()
 
+    def _first_state(self, noops: int) -> State:
+        bridge = self._emulator().bridge
+        if self._sent is not None:
+            self._sent = None
+            bridge.receive_step()
+        self._counters = bridge.counters
+        self._counters_before = dataclasses.replace(bridge.counters)
+        return bridge.reset(
+            self.level.world,
+            self.level.stage,
+            noops=noops,
+            whole_game=self.whole_game,
+            frame=self._wants_picture,
+        )
+
     def begin_step(self, action: np.int64 | int) -> None:
         """Send an action, so that FCEUX works while this process does something else.
 
@@ -215,9 +239,6 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
         Args:
             action: Index into the action set.
-
-        Raises:
-            EmulatorError: FCEUX died.
         """
         if self._fceux is None or self._state is None:
             raise gym.error.ResetNeeded("call reset() before step()")
@@ -232,7 +253,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
                 self._buttons[played], self.frame_skip, frame=self._wants_picture
             )
         except BridgeError as error:
-            raise self._broken(error) from error
+            self._send_error = error  # the episode ends with the step
 
     def step(self, action: np.int64 | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.
@@ -244,7 +265,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             Observation, reward, terminated, truncated, info.
 
         Raises:
-            EmulatorError: FCEUX died, hung or spoke nonsense; `reset` starts a fresh one.
+            EmulatorError: FCEUX broke more than `MAX_FAULTS` times in a row.
         """
         if self._sent is None:
             self.begin_step(action)
@@ -252,12 +273,15 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             raise ValueError(f"step({action}) cannot follow begin_step({self._sent})")
         assert self._fceux is not None
         self._sent = None
-        counters = self._fceux.bridge.counters
+        counters = self._counters
         waited, received = counters.emulator_seconds, counters.wire_seconds
         try:
+            if self._send_error is not None:
+                raise self._send_error
             state = self._fceux.bridge.receive_step()
         except BridgeError as error:
-            raise self._broken(error) from error
+            return self._cut_off(error)
+        self._faults = 0
         start = time.perf_counter()
         self.seconds["emulator"] += counters.emulator_seconds - waited
         self.seconds["wire"] += counters.wire_seconds - received
@@ -285,6 +309,12 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         terminated = end_cause is not None and not truncated
         return observation, reward, terminated, truncated, info
 
+    def _cut_off(self, error: BridgeError) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Return what `step` returns where FCEUX broke: the episode is cut off before it."""
+        self._fault(error)
+        lost = {"end_cause": "emulator", "step_lost": True}
+        return self._observations.newest(), 0.0, False, True, self._info() | lost
+
     def render(self) -> npt.NDArray[np.uint8] | None:
         """Return the newest picture, ``(240, 256, 3)`` uint8, where ``render_mode`` asks for it."""
         if self.render_mode != "rgb_array" or self._state is None:
@@ -295,7 +325,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
     def close(self) -> None:
         """End FCEUX."""
-        self._sent = None
+        self._sent = self._send_error = None
         if self._fceux is not None:
             self._fceux.close()
             self._fceux = None
@@ -314,13 +344,29 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             except BaseException:
                 self.close()
                 raise
+            self._worked = True
         return self._fceux
 
-    def _broken(self, error: BridgeError) -> EmulatorError:
-        """Return ``error`` with FCEUX's last words, after ending what is left of it."""
-        words = f"\n{self._fceux.output()}" if self._fceux is not None else ""
-        self.close()
-        return type(error)(f"{error}{words}")
+    def _fault(self, error: EmulatorError) -> None:
+        """Count a fault and end what is left of FCEUX; the next reset starts another one."""
+        words = ""
+        if self._fceux is not None:
+            words = f"\n{self._fceux.output()}"
+            self._fceux.kill()
+            self._fceux = None
+        self._sent = self._send_error = None
+        self._faults += 1
+        self.reconnects += 1
+        if self._faults > MAX_FAULTS:
+            raise EmulatorError(
+                f"FCEUX broke {self._faults} times in a row, at last with: {error}{words}\n"
+                "`python -m sb3_mario.doctor` checks the installation and this machine."
+            ) from error
+        # The number makes each text another one: Python shows a warning once.
+        warnings.warn(
+            f"fault {self.reconnects}: {error}. Another FCEUX is started, the episode is cut off",
+            stacklevel=3,
+        )
 
     def _track_progress(self, before: GameState) -> None:
         game = self._game
@@ -349,8 +395,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         return None
 
     def _info(self) -> dict[str, Any]:
-        assert self._state is not None and self._fceux is not None
-        game, counters, before = self._game, self._fceux.bridge.counters, self._counters_before
+        assert self._state is not None
+        game, counters, before = self._game, self._counters, self._counters_before
         info: dict[str, Any] = {
             "coins": game.coins,
             "flag_get": game.flag_get,
@@ -370,7 +416,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             "sync_frames": counters.frames - before.frames,
             "sync_retakes": counters.retakes - before.retakes,
             "sync_mismatches": counters.mismatches - before.mismatches,
-            "sync_reconnects": counters.reconnects - before.reconnects,
+            "sync_reconnects": self.reconnects - self._reconnects_before,
         }
         if self._ram_hash:
             info["ram_hash"] = hashlib.sha1(self._state.ram, usedforsecurity=False).hexdigest()

@@ -70,7 +70,7 @@ class Observations:
         """Return the observation after a reset: the first frame fills the stacks."""
         for name, frame in self._frame(state, game).items():
             self._stacks[name][:] = frame
-        return self._copy()
+        return self.newest()
 
     def advance(self, state: State, game: GameState) -> Any:
         """Return the observation after a step."""
@@ -81,7 +81,7 @@ class Observations:
                 stack[-1] = frame
             else:
                 stack[:] = frame
-        return self._copy()
+        return self.newest()
 
     def _frame(self, state: State, game: GameState) -> dict[str, npt.NDArray[Any]]:
         if self._kind == "pixels":
@@ -97,6 +97,7 @@ class Observations:
         small: npt.NDArray[Any] = cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA)
         return small
 
-    def _copy(self) -> Any:
+    def newest(self) -> Any:
+        """Return the newest observation, once more."""
         copies = {name: stack.copy() for name, stack in self._stacks.items()}
         return copies["pixels"] if self._kind == "pixels" else copies

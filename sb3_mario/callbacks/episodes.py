@@ -30,7 +30,7 @@ COLUMNS = {
     "world": "world at the end, from 1",
     "stage": "stage at the end, from 1",
     "flag_get": "1 where the level was cleared, else 0",
-    "end_cause": "flag, pit, enemy, clock, stuck, step_limit or game_over",
+    "end_cause": "flag, pit, enemy, clock, stuck, step_limit, game_over or emulator: it broke",
     "score": "score at the end",
     "coins": "coins at the end",
     "power": "0 small, 1 tall, 2 fire",
@@ -42,7 +42,7 @@ COLUMNS = {
     "sync_frames": "frames matched with their state",
     "sync_retakes": "captures taken again",
     "sync_mismatches": "frames that did not fit their state",
-    "sync_reconnects": "connections made anew",
+    "sync_reconnects": "emulators that broke in the episode or at its start",
 }
 """The CSV's columns, in order, and what they mean."""
 

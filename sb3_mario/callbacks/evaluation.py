@@ -18,6 +18,13 @@ from tqdm import tqdm
 
 from sb3_mario.callbacks.checkpoints import atomic_save_model, atomic_write
 
+TRIES = 3
+"""Times that an evaluation in which an emulator breaks is played, from its start."""
+
+
+class _EmulatorBrokeError(Exception):
+    pass
+
 
 class EvaluationCallback(BaseCallback):
     """Plays ``n_eval_episodes`` every ``eval_freq`` steps and keeps the best model.
@@ -27,8 +34,9 @@ class EvaluationCallback(BaseCallback):
     ``eval/success_rate``, here the share of flags; and ``eval/max_x_mean``), but: steps are
     ``num_timesteps``, however many environments there are; every evaluation plays the same starts,
     so that two differ by the model alone; files are whole or as they were; a full disk is a
-    warning, and the next evaluation writes what is missing; and when a run is resumed, earlier
-    evaluations stay and count, and one that was given up is made up for.
+    warning, and the next evaluation writes what is missing; an evaluation in which an emulator
+    breaks is played again; and when a run is resumed, earlier evaluations stay and count, and one
+    that was given up is made up for.
 
     Args:
         eval_env: Environments with SB3's ``Monitor``, and random no-op starts: a game without
@@ -94,24 +102,19 @@ class EvaluationCallback(BaseCallback):
             self._evaluate()
 
     def _evaluate(self) -> None:
-        last_infos: list[dict[str, Any]] = []
-
-        def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
-            if locals_["done"]:
-                last_infos.append(locals_["info"])
-            if self._on_eval_step is not None:
-                self._on_eval_step()
-
-        self.eval_env.seed(self.seed)
-        self.model.policy.set_training_mode(False)
-        rewards, lengths = evaluate_policy(
-            self.model,
-            self.eval_env,
-            self.n_eval_episodes,
-            deterministic=True,
-            return_episode_rewards=True,
-            callback=watch,
-        )
+        for _ in range(TRIES):
+            try:
+                rewards, lengths, last_infos = self._play()
+                break
+            except _EmulatorBrokeError:
+                pass
+        else:
+            warnings.warn(
+                f"no evaluation at step {self.model.num_timesteps}: an emulator broke in each of "
+                f"{TRIES} tries",
+                stacklevel=2,
+            )
+            return
         successes = [bool(info.get("is_success")) for info in last_infos]
         max_x = [info["max_x"] for info in last_infos if "max_x" in info]
         mean_reward = float(np.mean(rewards))
@@ -145,6 +148,35 @@ class EvaluationCallback(BaseCallback):
                 f"± {np.std(rewards):,.1f}{reached}, flag in {sum(successes)} of "
                 f"{len(successes)} episodes{' (best so far)' if best else ''}"
             )
+
+    def _play(self) -> tuple[list[float], list[int], list[dict[str, Any]]]:
+        """Return each episode's reward, length and last info.
+
+        Raises:
+            _EmulatorBrokeError: An episode was cut off, so the figures are not the model's.
+        """
+        last_infos: list[dict[str, Any]] = []
+
+        def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+            if "step_lost" in locals_["info"]:
+                raise _EmulatorBrokeError
+            if locals_["done"]:
+                last_infos.append(locals_["info"])
+            if self._on_eval_step is not None:
+                self._on_eval_step()
+
+        self.eval_env.seed(self.seed)
+        self.model.policy.set_training_mode(False)
+        rewards, lengths = evaluate_policy(
+            self.model,
+            self.eval_env,
+            self.n_eval_episodes,
+            deterministic=True,
+            return_episode_rewards=True,
+            callback=watch,
+        )
+        assert isinstance(rewards, list) and isinstance(lengths, list)
+        return rewards, lengths, last_infos
 
     def _save(self, best: bool) -> None:
         if best:

@@ -152,12 +152,16 @@ class FrameReplayBuffer(ReplayBuffer):
         """Add a transition of each environment; see SB3's ``ReplayBuffer.add``.
 
         An observation that does not follow on the last one is the start of an episode, whether or
-        not that one's end was seen.
+        not that one's end was seen. A step whose info has ``step_lost`` is left out: nobody knows
+        where it led, and the episode ends before it.
         """
         actions = action.reshape(self.n_envs)
         lost: list[int] = []
         added: list[int] = []
         for env in range(self.n_envs):
+            if infos[env].get("step_lost"):
+                self.storage.close_episode(env)
+                continue
             cut = self.handle_timeout_termination and infos[env].get("TimeLimit.truncated", False)
             slot, gone = self.storage.add(
                 env,
@@ -173,7 +177,7 @@ class FrameReplayBuffer(ReplayBuffer):
         if self._tree is not None:
             if lost:
                 self._tree.set(np.array(lost), 0.0)
-            self._tree.set(np.array(added), self._highest_priority)
+            self._tree.set(np.array(added, np.int64), self._highest_priority)
 
     def sample(  # type: ignore[override]
         self, batch_size: int, env: VecNormalize | None = None

@@ -138,8 +138,12 @@ class Storage:
         self._open[env] = None if terminated or truncated else following
         return slot, lost
 
+    def close_episode(self, env: int) -> None:
+        """End an environment's running episode: what is added next does not follow on it."""
+        self._open[env] = None
+
     def close_episodes(self) -> None:
-        """End the running episodes: what is added next follows on none of them."""
+        """End the running episodes of all environments."""
         self._open = [None] * self.n_envs
 
     def stack(self, name: str, slots: Slots) -> Slots:

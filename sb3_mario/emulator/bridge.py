@@ -41,7 +41,6 @@ class SyncCounters:
         frames: Frames run.
         retakes: Pictures taken again because they showed another frame than the state's.
         mismatches: States that were not the one asked for; each ends the connection.
-        reconnects: Connections made after the first.
         emulator_seconds: Waited for the first byte of an answer.
         wire_seconds: From that byte to the last.
     """
@@ -49,7 +48,6 @@ class SyncCounters:
     frames: int = 0
     retakes: int = 0
     mismatches: int = 0
-    reconnects: int = 0
     emulator_seconds: float = 0.0
     wire_seconds: float = 0.0
 

@@ -162,6 +162,13 @@ class Fceux:
         shutil.rmtree(self._home, ignore_errors=True)
         _running.discard(self)
 
+    def kill(self) -> None:
+        """End a process that is not to be relied on any more, and remove its folder."""
+        self.bridge.abort()
+        if self._process is not None:
+            self._process.kill()
+        self.close()
+
     def _wait_until_ready(self, timeout: float) -> int:
         """Return the port that the script prints once the game's title stands."""
         deadline = time.monotonic() + timeout

@@ -32,6 +32,11 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
+def parent(pid: int) -> int:
+    """The process that started a process."""
+    return _stat(pid)[1]
+
+
 def folders_of(pid: int | str, below: Path | None = None) -> list[Path]:
     """FCEUX's temporary folders that the process ``pid`` (or ``"*"``) made."""
     return list((below or Path(tempfile.gettempdir())).glob(f"{FOLDER_PREFIX}{pid}-*"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -259,19 +257,6 @@ def test_render_gives_the_picture_in_colour(make: MakeEnv) -> None:
     assert picture.shape == (240, 256, 3)
     sky = picture[100, 128]
     assert sky[2] > sky[0], "the sky of 1-1 is blue"
-
-
-def test_a_dead_emulator_is_an_error_with_its_name_and_a_reset_starts_another(
-    make: MakeEnv,
-) -> None:
-    env = make()
-    env.reset(seed=0)
-    assert env._fceux is not None
-    os.kill(env._fceux.pid, signal.SIGKILL)
-    with pytest.raises(EmulatorError, match="FCEUX"):
-        env.step(RIGHT)
-    env.reset(seed=0)
-    assert env.step(RIGHT)[4]["x_pos"] > 0
 
 
 def test_human_mode_without_a_display_says_so(

@@ -4,12 +4,14 @@ from sb3_mario.callbacks.checkpoints import (
     AtomicCheckpointCallback,
     atomic_save_model,
     atomic_write,
+    checkpoints_by_steps,
     newest_checkpoint,
     replay_buffer_path,
 )
 from sb3_mario.callbacks.episodes import COLUMNS, EpisodeCSVCallback
 from sb3_mario.callbacks.evaluation import EvaluationCallback
 from sb3_mario.callbacks.interrupt import InterruptCallback
+from sb3_mario.callbacks.lost_steps import LostStepsCallback
 from sb3_mario.callbacks.progress import ProgressCallback
 from sb3_mario.callbacks.tensorboard import TensorboardCallback
 
@@ -19,10 +21,12 @@ __all__ = [
     "EpisodeCSVCallback",
     "EvaluationCallback",
     "InterruptCallback",
+    "LostStepsCallback",
     "ProgressCallback",
     "TensorboardCallback",
     "atomic_save_model",
     "atomic_write",
+    "checkpoints_by_steps",
     "newest_checkpoint",
     "replay_buffer_path",
 ]

@@ -7,14 +7,19 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_mario.dqn.saved_replay import check_savable, save_replay_buffer
+
+_MODEL_PARTS = ("data", "policy.pth")
 
 
 def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Path:
@@ -56,19 +61,33 @@ def replay_buffer_path(checkpoint: Path) -> Path:
     match = re.fullmatch(r"(.+)_(\d+)_steps", checkpoint.stem)
     if match is None:
         raise ValueError(f"{checkpoint} is not named <prefix>_<number>_steps.zip")
-    return checkpoint.with_name(f"{match[1]}_replay_buffer_{match[2]}_steps.pkl")
+    return checkpoint.with_name(f"{match[1]}_replay_buffer_{match[2]}_steps.npz")
+
+
+def checkpoints_by_steps(
+    folder: str | os.PathLike[str], name_prefix: str = "rl_model"
+) -> dict[int, Path]:
+    """Return the checkpoints in a folder, whole or damaged, by their steps."""
+    return _files(Path(folder), name_prefix, "zip")
 
 
 def newest_checkpoint(folder: str | os.PathLike[str], name_prefix: str = "rl_model") -> Path | None:
     """Return the whole checkpoint with the most steps in ``folder``, or None.
 
-    A damaged file is passed over with a warning.
+    One with a damaged model or replay buffer is passed over with a warning; one without a replay
+    buffer is whole.
     """
-    for _, path in sorted(_files(Path(folder), name_prefix, "zip").items(), reverse=True):
-        damaged = _damage(path)
-        if damaged is None:
+    for _, path in sorted(checkpoints_by_steps(folder, name_prefix).items(), reverse=True):
+        buffer = replay_buffer_path(path)
+        for file, must_hold in ((path, _MODEL_PARTS), (buffer, ())):
+            damaged = _damage(file, must_hold) if file == path or file.is_file() else None
+            if damaged is not None:
+                warnings.warn(
+                    f"passing over the damaged checkpoint {file} ({damaged})", stacklevel=2
+                )
+                break
+        else:
             return path
-        warnings.warn(f"passing over the damaged checkpoint {path} ({damaged})", stacklevel=2)
     return None
 
 
@@ -76,7 +95,8 @@ class AtomicCheckpointCallback(BaseCallback):
     """Saves the model every ``save_freq`` steps, and keeps the newest ``keep_last``.
 
     Saves are made between two rollouts, when the model and its replay buffer agree. Files are named
-    as SB3's ``CheckpointCallback`` names them. Each is written under a temporary
+    as SB3's ``CheckpointCallback`` names them, but that a replay buffer is an ``.npz``, which runs
+    no code when it is read. Each is written under a temporary
     name, flushed to the disk and renamed, the replay buffer first: where there is a model it is
     whole, and so is its buffer. Temporary files that a crash left are removed at the start.
 
@@ -97,6 +117,7 @@ class AtomicCheckpointCallback(BaseCallback):
 
     Raises:
         ValueError: ``save_freq`` or ``keep_last`` is below 1.
+        TypeError: At the start of training: the replay buffer is of a class that cannot be saved.
         FileExistsError: At the start of training: the run begins at step 0 in a folder with
             another run's checkpoints, which it would remove.
     """
@@ -137,17 +158,22 @@ class AtomicCheckpointCallback(BaseCallback):
         steps = self.model.num_timesteps
         path = self.path(steps)
         if self.save_replay_buffer:
-            assert isinstance(self.model, OffPolicyAlgorithm)
             with _atomic_file(replay_buffer_path(path)) as file:
-                self.model.save_replay_buffer(file)
+                save_replay_buffer(self._replay_buffer(), file)
         self.newest = atomic_save_model(self.model, path)
         self._remove_others(steps)
         if self.verbose >= 1:
             print(f"Saved {path}")
         return path
 
+    def _replay_buffer(self) -> ReplayBuffer:
+        assert isinstance(self.model, OffPolicyAlgorithm) and self.model.replay_buffer is not None
+        return self.model.replay_buffer
+
     def _on_training_start(self) -> None:
-        existing = _files(self.save_path, self.name_prefix, "zip")
+        if self.save_replay_buffer:
+            check_savable(self._replay_buffer())
+        existing = checkpoints_by_steps(self.save_path, self.name_prefix)
         if existing and self.num_timesteps == 0:
             raise FileExistsError(
                 f"{self.save_path} holds {len(existing)} checkpoints of another run; choose "
@@ -187,9 +213,9 @@ class AtomicCheckpointCallback(BaseCallback):
 
     def _remove_others(self, newest: int) -> None:
         """Remove all but the ``keep_last`` checkpoints up to step ``newest``."""
-        models = _files(self.save_path, self.name_prefix, "zip")
+        models = checkpoints_by_steps(self.save_path, self.name_prefix)
         keep = sorted(steps for steps in models if steps <= newest)[-self.keep_last :]
-        buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "pkl")
+        buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "npz")
         # Models first: what is left if this stops half-way are buffers, removed next time.
         for files in (models, buffers):
             for steps, path in files.items():
@@ -207,15 +233,15 @@ def _chosen_again(model: BaseAlgorithm) -> list[str]:
     return ["replay_buffer_class"] if chosen and same else []
 
 
-def _damage(path: Path) -> str | None:
-    """Return what is wrong with a saved model, or None."""
+def _damage(path: Path, must_hold: Collection[str]) -> str | None:
+    """Return what is wrong with a zip, or None."""
     try:
         with zipfile.ZipFile(path) as archive:
             # torch's files are zips, stored as they are, so a model cut short can still end in a
             # whole zip: one of theirs.
-            missing = {"data", "policy.pth"} - set(archive.namelist())
+            missing = set(must_hold) - set(archive.namelist())
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         return str(error)
     if missing:
         return f"lacks {', '.join(sorted(missing))}"

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch.nn import functional as F
 
+from sb3_mario.dqn import saved_replay
 from sb3_mario.dqn.policies import DuelingDQNPolicy
 from sb3_mario.dqn.replay import FrameReplayBuffer
 from sb3_mario.dqn.step_ahead import StepAhead
@@ -224,24 +225,25 @@ class DuelingDQN(DQN):
         own = ["_step_ahead", "_under_way", "n_steps"]
         return super()._excluded_save_params() + own
 
+    def save_replay_buffer(self, path: Any) -> None:
+        """Save the replay buffer without pickle: see `saved_replay`.
+
+        Args:
+            path: A path, ``.npz`` is added where it has no ending; or a file.
+        """
+        assert self.replay_buffer is not None
+        with saved_replay.opened(path, "wb") as file:
+            saved_replay.save_replay_buffer(self.replay_buffer, file)
+
     def load_replay_buffer(self, path: Any, truncate_last_traj: bool = True) -> None:
-        """Load a replay buffer that fits this model; see SB3's.
+        """Load what `save_replay_buffer` saved; its last episodes count as cut.
 
         Raises:
-            ValueError: It is of another kind, shape or setting; the model keeps its own.
+            ValueError: It is torn, or of another kind, shape or setting.
         """
-        own = self.replay_buffer
-        super().load_replay_buffer(path, truncate_last_traj)
-        loaded = self.replay_buffer
-        if isinstance(own, FrameReplayBuffer):
-            difference = (
-                own.difference(loaded)
-                if isinstance(loaded, FrameReplayBuffer)
-                else f"it is a {type(loaded).__name__}, not a FrameReplayBuffer"
-            )
-            if difference is not None:
-                self.replay_buffer = own
-                raise ValueError(f"the replay buffer {path} does not fit this model: {difference}")
+        assert self.replay_buffer is not None
+        with saved_replay.opened(path, "rb") as file:
+            saved_replay.load_replay_buffer(self.replay_buffer, file)
 
     # Acting
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,11 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_mario.dqn import array_file
 from sb3_mario.dqn.priorities import SumTree
 from sb3_mario.dqn.storage import Part, Slots, Storage
 
-VERSION: Final = 1  # of the saved form
-_ROWS: Final = 1024  # frames compressed at a time
+FORMAT: Final = "sb3-mario frame replay 1"
 
 
 class FrameReplaySamples(NamedTuple):
@@ -227,16 +226,6 @@ class FrameReplayBuffer(ReplayBuffer):
         self._tree.set(slots[there], priorities[there])
         self._highest_priority = max(self._highest_priority, float(priorities.max()))
 
-    def difference(self, other: FrameReplayBuffer) -> str | None:
-        """Return in what ``other`` cannot stand in for this buffer, or None."""
-        for name in ("buffer_size", "n_envs", "n_steps", "gamma", "prioritized", "alpha"):
-            mine, its = getattr(self, name), getattr(other, name)
-            if mine != its:
-                return f"its {name} is {its}, not {mine}"
-        if self.storage.parts != other.storage.parts:
-            return f"its observations are {other.storage.parts}, not {self.storage.parts}"
-        return None
-
     def _of(self, obs: Any, env: int) -> dict[str, npt.NDArray[np.generic]]:
         """Return an environment's observation by part."""
         if self._is_dict:
@@ -305,39 +294,99 @@ class FrameReplayBuffer(ReplayBuffer):
     def _to_device(self, array: npt.NDArray[Any]) -> th.Tensor:
         return th.from_numpy(array).to(self.device)
 
-    # Saving: frames are compressed, and slots never written to are left out.
+    # Saving: slots never written to are left out.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle saves."""
-        state = self.__dict__.copy()
-        storage = state.pop("storage")
-        kept = storage.__dict__.copy()
-        spans = storage.written_spans()
-        kept["frames"] = {name: _packed(f, spans) for name, f in storage.frames.items()}
-        return state | {"version": VERSION, "packed_storage": kept}
+    def save(self, file: IO[bytes]) -> None:
+        """Write the buffer to a file that runs no code when it is read: see `array_file`.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what pickle saved.
+        Args:
+            file: Open for writing.
 
         Raises:
-            ValueError: It was saved by another version of this class.
+            OSError: The file could not be written.
         """
-        state = dict(state)
-        version = state.pop("version", None)
-        if version != VERSION:
-            raise ValueError(f"a replay buffer saved in form {version}, this version has {VERSION}")
-        kept = state.pop("packed_storage")
-        packed = kept.pop("frames")
-        storage = Storage(
-            kept["slots_per_env"], kept["n_envs"], kept["parts"], kept["actions"].dtype
-        )
-        storage.__dict__.update(kept)
+        meta = {
+            "format": FORMAT,
+            "settings": self._settings(),
+            "written": self.storage.written.tolist(),
+            "highest_priority": self._highest_priority,
+            "random_state": self._rng.bit_generator.state,
+        }
+        array_file.write(file, meta, self._arrays())
+
+    def load(self, file: IO[bytes]) -> None:
+        """Take over what `save` wrote, in place.
+
+        Args:
+            file: Open for reading.
+
+        Raises:
+            ValueError: It is torn, no saved buffer, or one with other settings. In the first case
+                this buffer may be empty afterwards.
+        """
+        with array_file.ArrayFile(file) as saved:
+            if saved.meta.get("format") != FORMAT:
+                raise ValueError(f"its format is {saved.meta.get('format')!r}, not {FORMAT!r}")
+            other, own = saved.meta.get("settings"), self._settings()
+            for name, value in own.items():
+                found = other.get(name) if isinstance(other, dict) else None
+                if found != value:
+                    raise ValueError(f"its {name} is {found}, not {value}")
+            self.reset()
+            try:
+                self._take(saved)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                self.reset()
+                raise ValueError(f"it is damaged: {error}") from error
+
+    def _take(self, saved: array_file.ArrayFile) -> None:
+        storage = self.storage
+        written = np.array(saved.meta["written"], np.int64)
+        if written.shape != storage.written.shape or written.min() < 0:
+            raise ValueError(f"frames of each environment: {saved.meta['written']}")
+        storage.written[:] = written
+        arrays = self._arrays()
+        for name, blocks in arrays.items():
+            saved.fill(name, blocks)
+        actions = np.concatenate(arrays["actions"])
+        assert isinstance(self.action_space, spaces.Discrete)
+        if not np.isin(actions, np.arange(self.action_space.n)).all():
+            raise ValueError(f"actions from {actions.min()} to {actions.max()}")
+        storage.recount()
+        if self._tree is not None:
+            for span, values in zip(storage.written_spans(), arrays["priorities"], strict=True):
+                self._tree.set(np.arange(span.start, span.stop), values)
+        self._highest_priority = float(saved.meta["highest_priority"])
+        self._rng.bit_generator.state = saved.meta["random_state"]
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a saved buffer must agree in, as JSON has it."""
+        names = ("buffer_size", "n_envs", "n_steps", "gamma", "prioritized", "alpha")
+        parts = {
+            name: [part.depth, list(part.shape), str(part.dtype)]
+            for name, part in self.storage.parts.items()
+        }
+        return {name: getattr(self, name) for name in names} | {"observations": parts}
+
+    def _arrays(self) -> dict[str, array_file.Blocks]:
+        """Return the slots that were written to, as views, and copies of their priorities."""
+        storage = self.storage
+        spans = storage.written_spans()
+        arrays: dict[str, array_file.Blocks] = {
+            name: [getattr(storage, name)[span] for span in spans]
+            for name in ("ages", "actions", "rewards", "terminated", "has_step")
+        }
         for name, frames in storage.frames.items():
-            _unpack(packed[name], storage.written_spans(), frames)
-        # The emulators start anew: no episode goes on.
-        storage.close_episodes()
+            arrays[f"frames_{name}"] = [frames[span] for span in spans]
+        if self._tree is not None:
+            arrays["priorities"] = [self._tree[np.arange(s.start, s.stop)] for s in spans]
+        return arrays
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what pickle saved, for a plain ``DQN`` that saves its buffer so."""
         self.__dict__.update(state)
-        self.storage = storage
+        # The emulators start anew: no episode goes on.
+        self.storage.close_episodes()
 
 
 def _parts(space: spaces.Space[Any]) -> dict[str, Part]:
@@ -352,23 +401,3 @@ def _parts(space: spaces.Space[Any]) -> dict[str, Part]:
             box.shape[0] if stacked else 1, box.shape[1:] if stacked else box.shape, box.dtype
         )
     return parts
-
-
-def _packed(frames: npt.NDArray[Any], spans: list[slice]) -> list[list[bytes]]:
-    """Return the rows in each span, compressed, a number of rows at a time."""
-    return [
-        [
-            zlib.compress(frames[start : min(start + _ROWS, span.stop)].tobytes(), 1)
-            for start in range(span.start, span.stop, _ROWS)
-        ]
-        for span in spans
-    ]
-
-
-def _unpack(packed: list[list[bytes]], spans: list[slice], frames: npt.NDArray[Any]) -> None:
-    """Write the rows back; the rest stays untouched, and takes no memory."""
-    for chunks, span in zip(packed, spans, strict=True):
-        for number, chunk in enumerate(chunks):
-            start = span.start + number * _ROWS
-            rows = frames[start : min(start + _ROWS, span.stop)]
-            rows[:] = np.frombuffer(zlib.decompress(chunk), frames.dtype).reshape(rows.shape)

@@ -138,6 +138,10 @@ class Storage:
         self._open[env] = None if terminated or truncated else following
         return slot, lost
 
+    def recount(self) -> None:
+        """Count the steps anew, after the arrays were written to from outside."""
+        self.count = int(self.has_step.sum())
+
     def close_episode(self, env: int) -> None:
         """End an environment's running episode: what is added next does not follow on it."""
         self._open[env] = None

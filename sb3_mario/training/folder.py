@@ -13,7 +13,12 @@ from typing import Any
 
 import yaml
 
-from sb3_mario.callbacks.checkpoints import atomic_write, newest_checkpoint
+from sb3_mario.callbacks import (
+    COLUMNS,
+    atomic_write,
+    checkpoints_by_steps,
+    newest_checkpoint,
+)
 from sb3_mario.training.config import ConfigError, read_yaml
 
 
@@ -30,7 +35,8 @@ class RunFolder:
     events.out.tfevents.*         TensorBoard
     evaluations.npz               evaluations, as SB3's ``EvalCallback`` writes them
     best_model.zip                the model of the best evaluation
-    rl_model_<steps>_steps.zip    checkpoints
+    rl_model_<steps>_steps.zip    checkpoints, with their replay buffers,
+                                  ``rl_model_replay_buffer_<steps>_steps.npz``
     <env id>.zip                  the model at the end of the run
     ============================  =============================================================
 
@@ -121,6 +127,19 @@ class RunFolder:
             ConfigError: ``config.yml`` is missing or damaged.
         """
         return read_yaml(self.path / "config.yml")
+
+    def lost_after(self, steps: int) -> tuple[int, int]:
+        """Return how far the run is known to have got after ``steps``.
+
+        Returns:
+            Steps, counted to the last episode's end or checkpoint, and episodes that ended.
+        """
+        lines = self.episodes_csv.read_bytes().split(b"\n") if self.episodes_csv.is_file() else []
+        column = list(COLUMNS).index("timesteps")
+        ends = [b"".join(line.split(b",")[column : column + 1]) for line in lines]
+        # The header is no number, and a row that was torn may be none.
+        lost = [int(end) for end in ends if end.isdigit() and int(end) > steps]
+        return max([steps, *lost, *checkpoints_by_steps(self.path)]) - steps, len(lost)
 
     def checkpoint(self) -> Path:
         """Return the newest whole checkpoint.

@@ -14,9 +14,11 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.utils import get_device
 
 from sb3_mario.callbacks import replay_buffer_path
+from sb3_mario.dqn import DuelingDQN, FrameReplayBuffer
 from sb3_mario.game.roms import Rom, find_rom
 from sb3_mario.training.arguments import FIXED_ON_RESUME, with_defaults
 from sb3_mario.training.config import (
+    ALGORITHMS,
     ConfigError,
     Settings,
     load_hyperparams,
@@ -99,6 +101,8 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
         if options[name] is not None:
             values[name] = options[name]
     settings = make_settings(values, algorithm, env_id)
+    if options["save_replay_buffer"] is None:
+        options["save_replay_buffer"] = _stores_frames_once(algorithm, settings)
     if options["seed"] is None:
         options["seed"] = secrets.randbelow(2**16)
     rom = find_rom(options["rom"])
@@ -136,6 +140,13 @@ def _prepare_resumed(
     _check_machine(options, settings)
     checkpoint = folder.checkpoint() if path.is_dir() else path
     return Run(options, command, settings, rom, folder, checkpoint, None)
+
+
+def _stores_frames_once(algorithm: str, settings: Settings) -> bool:
+    chosen = settings.arguments.get("replay_buffer_class")
+    if chosen is None:
+        return issubclass(ALGORITHMS[algorithm].cls, DuelingDQN)
+    return issubclass(chosen, FrameReplayBuffer)
 
 
 def _check_machine(options: dict[str, Any], settings: Settings) -> None:

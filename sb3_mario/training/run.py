@@ -14,7 +14,6 @@ from typing import Any
 
 import torch as th
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -23,12 +22,14 @@ from sb3_mario.callbacks import (
     EpisodeCSVCallback,
     EvaluationCallback,
     InterruptCallback,
+    LostStepsCallback,
     ProgressCallback,
     TensorboardCallback,
     atomic_save_model,
     replay_buffer_path,
 )
 from sb3_mario.dqn import DivergedError
+from sb3_mario.dqn.saved_replay import load_replay_buffer
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.game.roms import RomError
 from sb3_mario.game.selftest import SelfTestError
@@ -131,7 +132,12 @@ def _train(run: Run, interrupt: InterruptCallback) -> int:
             save_replay_buffer=options["save_replay_buffer"],
             verbose=int(options["verbose"] > 1),
         )
-        callbacks: list[BaseCallback] = [interrupt, episodes, TensorboardCallback()]
+        callbacks: list[BaseCallback] = [
+            interrupt,
+            episodes,
+            LostStepsCallback(),
+            TensorboardCallback(),
+        ]
         if options["eval_freq"] > 0:
             eval_env = evaluation_envs(options["env"], env_kwargs, options["n_eval_envs"])
             stack.callback(close_envs, eval_env)
@@ -277,26 +283,20 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
     buffer = replay_buffer_path(checkpoint)
     if buffer.is_file():
         try:
-            model.load_replay_buffer(buffer)
-        except Exception as error:
+            assert model.replay_buffer is not None
+            with buffer.open("rb") as file:
+                load_replay_buffer(model.replay_buffer, file)
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"the replay buffer {buffer} cannot be loaded ({error}): remove it to go on with "
                 "an empty one"
             ) from error
-        _end_last_episode(model)
     else:
         # An empty buffer is filled by random play first, as at the start of a run.
         default = inspect.signature(cls).parameters["learning_starts"].default
         wait = run.settings.arguments.get("learning_starts", default)
         model.learning_starts = model.num_timesteps + wait
     return model
-
-
-def _end_last_episode(model: DQN) -> None:
-    """Mark where SB3's replay buffer ends: returns must not reach into the resumed run."""
-    buffer = model.replay_buffer
-    if isinstance(buffer, NStepReplayBuffer) and buffer.size() > 0:
-        buffer.timeouts[buffer.pos - 1] = 1
 
 
 def _tensorboard_folder(run: Run) -> Path:
@@ -319,6 +319,9 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
             f"{run.checkpoint.name}, at step {model.num_timesteps:,}, "
             f"{'with its' if buffer else 'without a'} replay buffer"
         )
+        steps, episodes = run.folder.lost_after(model.num_timesteps)
+        if steps:
+            start += f"; {steps:,} steps or more after it, {episodes:,} episode(s), are lost"
     elif run.weights is not None:
         start = f"a new run with the weights of {run.weights}"
     rows = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch as th
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_mario.callbacks import (
     AtomicCheckpointCallback,
@@ -19,6 +19,7 @@ from sb3_mario.callbacks import (
     newest_checkpoint,
     replay_buffer_path,
 )
+from sb3_mario.dqn.saved_replay import load_replay_buffer
 from tests.callbacks.toy_mario import MakeModel
 
 
@@ -29,7 +30,7 @@ def names(folder: Path) -> set[str]:
 def files(*steps: int, buffers: bool = False) -> set[str]:
     kinds = ["rl_model_{}_steps.zip"]
     if buffers:
-        kinds.append("rl_model_replay_buffer_{}_steps.pkl")
+        kinds.append("rl_model_replay_buffer_{}_steps.npz")
     return {kind.format(step) for kind in kinds for step in steps}
 
 
@@ -66,7 +67,8 @@ def test_a_checkpoint_is_the_model_with_its_optimizer_and_its_buffer(
     path = callback.save_now()
     assert path == tmp_path / "rl_model_50_steps.zip"
     loaded = DQN.load(path, env=model.env)
-    loaded.load_replay_buffer(replay_buffer_path(path))
+    with replay_buffer_path(path).open("rb") as file:
+        load_replay_buffer(loaded.replay_buffer, file)
     assert loaded.num_timesteps == 50
     assert loaded.replay_buffer.size() == model.replay_buffer.size() == 50
     saved, read = (m.policy.optimizer.state_dict()["state"] for m in (model, loaded))
@@ -125,7 +127,7 @@ def test_what_a_crash_left_is_removed_at_the_start(make_model: MakeModel, tmp_pa
 def test_a_buffer_without_its_model_goes_with_the_next_save(
     make_model: MakeModel, tmp_path: Path
 ) -> None:
-    (tmp_path / "rl_model_replay_buffer_5_steps.pkl").write_bytes(b"orphan")
+    (tmp_path / "rl_model_replay_buffer_5_steps.npz").write_bytes(b"orphan")
     callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True)
     make_model().learn(10, callback=callback)
     assert names(tmp_path) == files(10, buffers=True)
@@ -239,6 +241,53 @@ def test_a_checkpoint_cut_anywhere_is_passed_over_even_where_a_zip_of_torchs_end
         with pytest.warns(UserWarning, match="damaged checkpoint .*rl_model_20_steps.zip"):
             assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_10_steps.zip"
     assert ends_of_zips, "the test has met the hard case"
+
+
+@pytest.mark.parametrize("torn", ["model", "replay buffer"])
+def test_the_newest_whole_pair_is_found_wherever_a_file_is_cut(
+    make_model: MakeModel, tmp_path: Path, torn: str
+) -> None:
+    callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True)
+    make_model().learn(20, callback=callback)
+    older, newest = (tmp_path / f"rl_model_{steps}_steps.zip" for steps in (10, 20))
+    assert newest_checkpoint(tmp_path) == newest
+    path = newest if torn == "model" else replay_buffer_path(newest)
+    data = path.read_bytes()
+    for cut in [*range(0, len(data), len(data) // 40), len(data) - 1]:
+        path.write_bytes(data[:cut])
+        with pytest.warns(UserWarning, match=f"damaged checkpoint {path}"):
+            assert newest_checkpoint(tmp_path) == older
+    path.write_bytes(data)
+    replay_buffer_path(newest).unlink()
+    assert newest_checkpoint(tmp_path) == newest, "one without a replay buffer is whole"
+
+
+def test_a_replay_buffer_with_a_wrong_byte_is_passed_over(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True)
+    make_model().learn(20, callback=callback)
+    path = replay_buffer_path(tmp_path / "rl_model_20_steps.zip")
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("observations.npy")
+    data[member.header_offset + 30 + len(member.filename) + member.compress_size // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=f"damaged checkpoint {path}"):
+        assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_10_steps.zip"
+
+
+def test_a_replay_buffer_that_cannot_be_saved_is_refused_at_the_start(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    class Mine(ReplayBuffer):
+        pass
+
+    model = make_model(replay_buffer_class=Mine)
+    callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True)
+    with pytest.raises(TypeError, match="a Mine cannot be saved with the checkpoints"):
+        model.learn(5, callback=callback)
+    assert model.num_timesteps == 0
 
 
 def test_there_is_no_newest_checkpoint_in_an_empty_or_missing_folder(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ def test_beta_out_of_range_is_named() -> None:
         ({"buffer_size": 300}, "its buffer_size is 150, not 200"),
         ({"n_steps": 2}, "its n_steps is 2, not 3"),
         ({"prioritized_replay": True}, "its prioritized is True, not False"),
-        ({"replay_buffer_class": ReplayBuffer, "n_steps": 1}, "it is a ReplayBuffer"),
+        ({"replay_buffer_class": ReplayBuffer, "n_steps": 1}, "its format is 'ReplayBuffer'"),
     ],
 )
 def test_a_replay_file_of_other_settings_is_refused(
@@ -398,7 +398,7 @@ def test_a_replay_file_of_other_settings_is_refused(
     model = make()
     own = model.replay_buffer
     with pytest.raises(ValueError, match=says):
-        model.load_replay_buffer(tmp_path / "buffer.pkl")
+        model.load_replay_buffer(tmp_path / "buffer.npz")
     assert model.replay_buffer is own
 
 
@@ -412,5 +412,5 @@ def test_a_replay_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     model.replay_buffer, own = other, model.replay_buffer
     model.save_replay_buffer(tmp_path / "buffer")
     model.replay_buffer = own
-    with pytest.raises(ValueError, match="its observations are"):
-        model.load_replay_buffer(tmp_path / "buffer.pkl")
+    with pytest.raises(ValueError, match="its observations is"):
+        model.load_replay_buffer(tmp_path / "buffer.npz")

@@ -19,12 +19,13 @@ import pytest
 import torch as th
 import yaml
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_mario.callbacks import COLUMNS, replay_buffer_path
+from sb3_mario.dqn.saved_replay import load_replay_buffer
+from sb3_mario.emulator.fceux import find_fceux
 from sb3_mario.game import roms
 from sb3_mario.training.arguments import FIXED_ON_RESUME
-from tests.processes import folders_of, is_alive, wait_until_gone
+from tests.processes import folders_of, is_alive, parent, wait_until_gone
 from tests.training.trainer import (
     ENV_NAME,
     NO_EVALUATION,
@@ -123,6 +124,9 @@ def test_the_folder_holds_every_file_of_the_layout(finished: Finished) -> None:
         "rl_model_100_steps.zip",
         "rl_model_200_steps.zip",
         f"rl_model_{STEPS}_steps.zip",
+        "rl_model_replay_buffer_100_steps.npz",
+        "rl_model_replay_buffer_200_steps.npz",
+        f"rl_model_replay_buffer_{STEPS}_steps.npz",
         f"{ENV_NAME}.zip",
     }
 
@@ -286,7 +290,7 @@ def assert_no_point_is_of_the_lost_part(folder: Path) -> None:
 
 @pytest.mark.real_rom
 def test_ctrl_c_saves_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    words = (*TINY, *NO_EVALUATION, "--save-replay-buffer", "--log-interval", "1")
+    words = (*TINY, *NO_EVALUATION, "--log-interval", "1")
     with trainer(tmp_path, "-n", "100000", *words) as run:
         run.wait_for_episodes(4)
         (emulator,) = run.emulators()
@@ -313,7 +317,8 @@ def test_ctrl_c_saves_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
     rows = assert_rows_agree(run.folder, end)
     assert rows[: len(before)] == before and len(rows) > len(before)
     model = DQN.load(run.folder / f"{ENV_NAME}.zip", device="cpu")
-    model.load_replay_buffer(run.folder / f"rl_model_replay_buffer_{end}_steps.pkl")
+    with replay_buffer_path(run.folder / f"rl_model_{end}_steps.zip").open("rb") as file:
+        load_replay_buffer(model.replay_buffer, file)
     assert (model.num_timesteps, model.replay_buffer.size()) == (end, end)
     assert_no_point_is_of_the_lost_part(run.folder)
     commands = (run.folder / "command.txt").read_text().splitlines()
@@ -322,14 +327,15 @@ def test_ctrl_c_saves_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.real_rom
 def test_sigterm_saves_too_and_without_its_buffer_a_run_fills_a_new_one(tmp_path: Path) -> None:
-    with trainer(tmp_path, "-n", "100000", *TINY, *NO_EVALUATION) as run:
+    words = (*TINY, *NO_EVALUATION, "--no-save-replay-buffer")
+    with trainer(tmp_path, "-n", "100000", *words) as run:
         run.wait_for_episodes(3)
         emulators = run.emulators()
         run.process.terminate()
         assert run.wait() == 143, run.output()
         assert not any(is_alive(pid) for pid in emulators)
         assert folders_of("*", run.temp) == []
-    (checkpoint,) = run.folder.glob("rl_model_*")
+    (checkpoint,) = run.folder.glob("rl_model_*.zip")
     # Resumed twice: random play fills the empty buffer for 50 steps each time, and no longer.
     steps = int(checkpoint.stem.split("_")[2])
     for _ in range(2):
@@ -348,17 +354,19 @@ def test_the_episode_that_a_stop_cut_off_ends_in_the_replay_buffer(tmp_path: Pat
     folder = tmp_path / "dqn" / f"{ENV_NAME}_1"
     for resumed_at, end in ((60, 64), (64, 68)):
         assert train("-i", folder, "-n", str(end), "--verbose", "0") == 0
-        before, after = (load_buffer(folder, steps) for steps in (resumed_at, end))
-        assert not before.dones[resumed_at - 1] and not before.timeouts[resumed_at - 1]
-        assert after.timeouts[resumed_at - 1] and after.timeouts.sum() == before.timeouts.sum() + 1
-        assert np.array_equal(after.rewards[:resumed_at], before.rewards[:resumed_at])
+        before, after = (saved_buffer(folder, steps) for steps in (resumed_at, end))
+        assert len(before["rewards"]) == resumed_at and len(after["rewards"]) == end
+        last = resumed_at - 1
+        assert not before["dones"][last] and not before["timeouts"][last]
+        assert after["timeouts"][last] and after["timeouts"].sum() == before["timeouts"].sum() + 1
+        assert np.array_equal(after["rewards"][:resumed_at], before["rewards"])
 
 
-def load_buffer(folder: Path, steps: int) -> ReplayBuffer:
-    model = DQN.load(folder / f"rl_model_{steps}_steps.zip", device="cpu")
-    model.load_replay_buffer(folder / f"rl_model_replay_buffer_{steps}_steps.pkl")
-    assert model.replay_buffer is not None
-    return model.replay_buffer
+def saved_buffer(folder: Path, steps: int) -> dict[str, Any]:
+    """The arrays of a saved replay buffer of SB3's."""
+    path = replay_buffer_path(folder / f"rl_model_{steps}_steps.zip")
+    with np.load(path) as archive:
+        return {name: archive[name][:, 0] for name in ("rewards", "dones", "timeouts")}
 
 
 @pytest.mark.real_rom
@@ -445,7 +453,12 @@ def test_after_a_kill_the_run_goes_on_from_its_checkpoint_without_the_lost_part(
     with trainer(tmp_path, "-i", str(run.folder), "-n", str(end), python=("-W", "error")) as again:
         assert again.wait() == 0, again.output()
         assert folders_of("*", again.temp) == [], "the killed run's are removed as well"
-    assert f"at step {newest}, without a replay buffer" in again.output()
+    gone = len(lost) - len(kept)
+    steps = max(int(row["timesteps"]) for row in lost) - newest
+    assert (
+        f"at step {newest}, with its replay buffer; {steps} steps or more after it, {gone} "
+        "episode(s), are lost" in again.output()
+    )
     rows = assert_rows_agree(run.folder, end)
     assert rows[: len(kept)] == kept and len(rows) > len(kept)
     assert_no_point_is_of_the_lost_part(run.folder)
@@ -454,19 +467,32 @@ def test_after_a_kill_the_run_goes_on_from_its_checkpoint_without_the_lost_part(
 
 
 @pytest.mark.real_rom
-def test_a_dead_emulator_ends_the_run_with_an_error_and_nothing_learned_is_lost(
-    tmp_path: Path,
+@pytest.mark.parametrize("vec_env", ["dummy", "subproc"])
+def test_an_emulator_that_can_no_longer_be_started_ends_the_run_and_nothing_learned_is_lost(
+    tmp_path: Path, vec_env: str
 ) -> None:
-    with trainer(tmp_path, "-n", "100000", *TINY, *NO_EVALUATION) as run:
+    real = find_fceux()
+    program = tmp_path / "fceux"
+    program.symlink_to(real)
+    words = (*TINY, *NO_EVALUATION, "--n-envs", "2", "--vec-env", vec_env)
+    environment = {"SB3_MARIO_FCEUX": str(program)}
+    with trainer(tmp_path, "-n", "100000", *words, **environment) as run:
         run.wait_for_episodes(3)
-        (emulator,) = run.emulators()
-        os.kill(emulator, signal.SIGKILL)
+        emulators = run.emulators()
+        program.unlink()
+        program.write_text("#!/bin/sh\necho out of order\nexit 3\n")
+        program.chmod(0o755)
+        os.kill(emulators[0], signal.SIGKILL)
         assert run.wait() == 1, run.output()
-        assert folders_of("*", run.temp) == []
-    assert "Traceback" not in run.output()
-    (checkpoint,) = run.folder.glob("rl_model_*")
+        assert all(wait_until_gone(pid, 3) for pid in emulators)
+    (checkpoint,) = run.folder.glob("rl_model_*.zip")
     assert f"an error ended the run; saved {checkpoint}" in run.output()
-    assert "train.py: error: the connection to FCEUX" in run.output()
+    assert "FCEUX broke 6 times in a row, at last with: FCEUX ended at start" in run.output()
+    assert "out of order" in run.output()
+    if vec_env == "subproc":
+        assert "train.py: error: an emulator's process (--vec-env subproc) ended" in run.output()
+    else:
+        assert "Traceback" not in run.output()
     assert DQN.load(checkpoint, device="cpu").num_timesteps == int(checkpoint.stem.split("_")[2])
 
 
@@ -478,12 +504,13 @@ def test_a_dead_worker_ends_the_run_with_an_error_and_nothing_learned_is_lost(
     with trainer(tmp_path, "-n", "100000", *words) as run:
         run.wait_for_episodes(3)
         emulators = run.emulators()
-        os.kill(emulators[0], signal.SIGKILL)
+        worker = parent(emulators[0])
+        assert worker != run.process.pid
+        os.kill(worker, signal.SIGKILL)
         assert run.wait() == 1, run.output()
         assert all(wait_until_gone(pid, 3) for pid in emulators)
-    (checkpoint,) = run.folder.glob("rl_model_*")
+    (checkpoint,) = run.folder.glob("rl_model_*.zip")
     assert f"an error ended the run; saved {checkpoint}" in run.output()
-    assert "the connection to FCEUX" in run.output(), "the worker's own words"
     assert "train.py: error: an emulator's process (--vec-env subproc) ended" in run.output()
 
 
@@ -501,13 +528,13 @@ def test_a_checkpoint_names_the_step_to_resume_from(copy: Path) -> None:
     assert train("-i", copy / "rl_model_100_steps.zip", "-n", str(STEPS)) == 0
     rows = assert_rows_agree(copy, STEPS)
     assert len((copy / "command.txt").read_text().splitlines()) == 2
-    steps = sorted(int(p.stem.split("_")[2]) for p in copy.glob("rl_model_*"))
+    steps = sorted(int(p.stem.split("_")[2]) for p in copy.glob("rl_model_*.zip"))
     assert steps == [100, 200, STEPS]
     first = [int(row["timesteps"]) for row in rows if int(row["timesteps"]) <= 100]
     assert int(rows[len(first)]["timesteps"]) - int(rows[len(first)]["length"]) == 100, (
         "an episode began at the resumption"
     )
-    # Random play again, since the replay buffer is empty: but not with the same random numbers.
+    # Not with the same random numbers as at the start of the run.
     played = [(row["frames"], row["reward"], row["max_x"]) for row in rows]
     assert played[len(first) : len(first) + 2] != played[:2]
 

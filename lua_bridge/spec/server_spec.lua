@@ -410,6 +410,101 @@ describe("server:ping", function()
   end)
 end)
 
+describe("a heartbeat", function()
+  local PING, offset = "\137\0", 0
+
+  local function beating()
+    offset = 0
+    start({ ping_interval = 0.05, ping_timeout = 0.2, clock = function()
+      return socket.gettime() + offset
+    end })
+    return open()
+  end
+
+  --- Lets the server run for some seconds, and calls `each` every hundredth of one.
+  -- @return the client's first event, if there is one
+  local function run_for(seconds, each)
+    local limit = socket.gettime() + seconds
+    while socket.gettime() < limit do
+      local event = running:poll(0.01)
+      if event then
+        return event
+      end
+      each()
+    end
+  end
+
+  local function nothing() end
+
+  it("pings a silent client, drops it with a reason, and serves the next", function()
+    local tcp = beating()
+    local event = run_for(LONG, nothing)
+    assert.are.same({ type = "closed", code = 1011,
+      reason = "no sign of life from the client for 0.2 seconds" }, event)
+    assert.is_false(running:has_client())
+    local bytes = read_to_end(tcp)
+    assert.are.equal(PING:rep(3), bytes:sub(1, 6))
+    assert.is_not_nil(bytes:sub(7):find(closing(1011)))
+    open()
+  end)
+
+  it("does not drop a client that answers the pings", function()
+    local tcp = beating()
+    local pings = 0
+    local limit = socket.gettime() + 1
+    while socket.gettime() < limit do
+      local event = running:poll(0.01)
+      assert.is_true(event == nil or event.type == "pong")
+      if tcp:receive(2) == PING then
+        pings = pings + 1
+        tcp:send(client.frame(10, ""))
+      end
+    end
+    assert.is_true(pings > 5)
+    assert.is_true(running:has_client())
+  end)
+
+  it("does not ping a client that asks for things", function()
+    local tcp = beating()
+    for _ = 1, 40 do
+      tcp:send(client.frame(1, "step"))
+      assert.are.equal("text", next_event().type)
+      socket.sleep(0.01)
+    end
+    assert.are.equal("timeout", select(2, tcp:receive(1)))
+  end)
+
+  it("drops a client that sends a message byte by byte", function()
+    local tcp = beating()
+    local message, sent, due = client.frame(1, ("x"):rep(1000)), 0, 0
+    local event = run_for(LONG, function()
+      if socket.gettime() >= due then
+        sent, due = sent + 1, socket.gettime() + 0.01
+        tcp:send(message:sub(sent, sent))
+      end
+    end)
+    assert.are.equal(1011, event.code)
+    assert.is_true(sent > 3)
+  end)
+
+  it("does not hold a clock that was set against the client", function()
+    beating()
+    for _ = 1, 5 do
+      offset = offset + 1000
+      assert.is_nil(running:poll(0))
+      offset = offset - 3000
+      assert.is_nil(running:poll(0))
+    end
+    assert.is_true(running:has_client())
+  end)
+
+  it("needs a timeout above its interval", function()
+    local listening, err = server.listen(options({ ping_interval = 5, ping_timeout = 5 }))
+    assert.is_nil(listening)
+    assert.is_not_nil(err:find("ping_timeout", 1, true))
+  end)
+end)
+
 describe("server:disconnect", function()
   it("sends a close frame, waits for the client's, and serves the next", function()
     start()

@@ -204,7 +204,7 @@ class Bridge:
             if self.closed:
                 return False
             self._silent_beats += 1
-            self._read_what_is_there()
+            self._receive_what_is_there()
             # A step under way may keep FCEUX from answering as long as its answer may take.
             busy = self._awaited is not None and not self._inbox
             limit = max(deadlines.EMULATOR_SECONDS, self.timeout if busy else 0)
@@ -213,24 +213,24 @@ class Bridge:
             self._protocol.send_ping(b"")
             self._flush()
         except BridgeError as error:
-            self._dead = error
+            self._dead = error  # for the next who asks for something
             self.abort()
             return False
         finally:
             self._lock.release()
         return True
 
-    def _read_what_is_there(self) -> None:
+    def _receive_what_is_there(self) -> None:
         self._socket.settimeout(0)
-        while self._protocol.state is ConnectionState.OPEN:
-            try:
+        try:
+            while self._protocol.state is ConnectionState.OPEN:
                 self._protocol.receive_from(self._socket, self._scratch)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
-        self._take_events()
-        self._flush()  # answers to pings
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise self._broken(error) from error
+        finally:
+            self._take_events()
         self._check_open()
 
     def _take_events(self) -> None:
@@ -357,8 +357,11 @@ class Bridge:
                 f"no answer from FCEUX for {self.timeout:g} seconds while waiting for {what}"
             ) from error
         except OSError as error:
-            self.abort()
-            raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: OSError) -> BridgeClosedError:
+        self.abort()
+        return BridgeClosedError(f"the connection to FCEUX broke: {error}")
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -369,5 +372,6 @@ class Bridge:
                 else:
                     self._socket.shutdown(socket.SHUT_WR)
             except OSError as error:
-                self.abort()
-                raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
+                if self._protocol.state is ConnectionState.OPEN:
+                    self._receive_what_is_there()  # raises what FCEUX said before it closed
+                raise self._broken(error) from error

@@ -372,6 +372,8 @@ class Bridge:
                 else:
                     self._socket.shutdown(socket.SHUT_WR)
             except OSError as error:
+                # What FCEUX said before it closed tells more than this error.
                 if self._protocol.state is ConnectionState.OPEN:
-                    self._receive_what_is_there()  # raises what FCEUX said before it closed
+                    self._receive_what_is_there()
+                self._check_open()
                 raise self._broken(error) from error

@@ -349,8 +349,9 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
     def _fault(self, error: EmulatorError) -> None:
         """Count a fault and end what is left of FCEUX; the next reset starts another one."""
-        words = ""
+        words, gone = "", ""
         if self._fceux is not None:
+            gone = f" in place of process {self._fceux.pid}"
             words = f"\n{self._fceux.output()}"
             self._fceux.kill()
             self._fceux = None
@@ -362,9 +363,10 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
                 f"FCEUX broke {self._faults} times in a row, at last with: {error}{words}\n"
                 "`python -m sb3_mario.doctor` checks the installation and this machine."
             ) from error
-        # The number makes each text another one: Python shows a warning once.
+        # The numbers make each text another one: Python shows the same warning once.
         warnings.warn(
-            f"fault {self.reconnects}: {error}. Another FCEUX is started, the episode is cut off",
+            f"fault {self.reconnects}: {error}. Another FCEUX is started{gone}, the episode is "
+            "cut off",
             stacklevel=3,
         )
 

@@ -39,6 +39,20 @@ class DrawnToy(ToyMario):
         return observation, DrawnToy.reward, done, truncated, info
 
 
+class Breaking(DrawnToy):
+    """Loses the steps whose numbers, counted over all episodes, are in ``lost``."""
+
+    lost: frozenset[int] = frozenset()
+    made = 0
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        Breaking.made += 1
+        if Breaking.made in Breaking.lost:
+            info = {"step_lost": True, "end_cause": "emulator"}
+            return self._observation(), 0.0, False, True, info
+        return super().step(action)
+
+
 @pytest.fixture(autouse=True)
 def _reward_of_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DrawnToy, "reward", 1.0)
@@ -69,6 +83,34 @@ def test_every_evaluation_plays_the_same_starts(make_model: MakeModel, tmp_path:
         assert stored[name].shape == (5, 20)
     assert set(stored["ep_lengths"][0]) == {5, 6, 7}, "and each start differs from the others"
     assert (stored["successes"] == (stored["ep_lengths"] == 7)).all()
+
+
+@pytest.mark.parametrize("lost", [{1}, {17}, {3, 30}])
+def test_an_evaluation_in_which_an_emulator_breaks_is_played_again_from_its_start(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: set[int]
+) -> None:
+    for folder, lost_here in (("unbroken", set()), ("broken", lost)):
+        monkeypatch.setattr(Breaking, "lost", frozenset(lost_here))
+        monkeypatch.setattr(Breaking, "made", 0)
+        callback = EvaluationCallback(
+            make_vec_env(Breaking, n_envs=2), 10, tmp_path / folder, 6, verbose=0
+        )
+        make_model().learn(20, callback=callback)
+        assert Breaking.made > max(lost)
+    unbroken, broken = (evaluations(tmp_path / folder) for folder in ("unbroken", "broken"))
+    for name, values in unbroken.items():
+        assert np.array_equal(broken[name], values), name
+
+
+def test_an_evaluation_that_breaks_each_time_is_given_up_with_a_warning(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Breaking, "lost", frozenset(range(1, 4)))
+    monkeypatch.setattr(Breaking, "made", 0)
+    callback = EvaluationCallback(make_vec_env(Breaking), 10, tmp_path, 4, verbose=0)
+    with pytest.warns(UserWarning, match="no evaluation at step 10: .* in each of 3 tries"):
+        make_model().learn(20, callback=callback)
+    assert evaluations(tmp_path)["timesteps"].tolist() == [20], "the next is played"
 
 
 def test_another_seed_plays_other_starts(make_model: MakeModel, tmp_path: Path) -> None:

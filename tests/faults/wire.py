@@ -27,6 +27,7 @@ class Wire:
         self.frames: dict[str, list[int]] = {"up": [], "down": []}
         self._target = port
         self._swallows = threading.Event()
+        self._alteration = (b"", b"")
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -37,6 +38,10 @@ class Wire:
     def swallow(self) -> None:
         """From now on nothing arrives, in either direction, and nobody is told."""
         self._swallows.set()
+
+    def alter(self, old: bytes, new: bytes) -> None:
+        """From now on other bytes arrive in place of some."""
+        self._alteration = (old, new)
 
     def cut(self) -> None:
         """End both connections."""
@@ -69,7 +74,8 @@ class Wire:
                         other, direction = key.data
                         if not self._swallows.is_set():
                             self.frames[direction] += opcodes[direction].feed(data)
-                            other.sendall(data)
+                            old, new = self._alteration
+                            other.sendall(data.replace(old, new) if old else data)
             self.cut()
             return None
 

@@ -122,6 +122,22 @@ describe("the opening handshake (RFC 6455, section 4.2)", function()
     end)
   end
 
+  it("compares the token in the same number of steps wherever it differs", function()
+    local function steps(token)
+      local request = client.request({ Authorization = "Bearer " .. token })
+      local count = 0
+      debug.sethook(function() count = count + 1 end, "", 1)
+      local result = shake(request)
+      debug.sethook()
+      assert.are.equal(401, result.status)
+      return count
+    end
+    local last, first, all = "0123456789abcdeX", "X123456789abcdef", ("X"):rep(16)
+    assert.are.equal(steps(last), steps(first))
+    assert.are.equal(steps(last), steps(all))
+    assert.is_true(steps(last) > 16)
+  end)
+
   it("refuses what is not HTTP with 400", function()
     assert.are.equal(400, shake("\22\3\1 hello TLS\r\n\r\n").status)
     assert.are.equal(400, shake("\r\n\r\n").status)

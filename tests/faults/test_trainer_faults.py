@@ -140,7 +140,7 @@ def test_a_run_that_is_killed_again_and_again_loses_only_what_it_says(
             elif chance.random() < 0.7:
                 run.wait_for(partial(has_started, run))
                 check_start(run.output(), checkpoints[-1], rows)
-            time.sleep(chance.uniform(0, 4))
+            time.sleep(chance.uniform(0, 6))
             if chance.random() < 0.3:
                 run.wait_for(lambda: unfinished(folder))
             emulators = run.emulators()

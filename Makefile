@@ -10,11 +10,14 @@ RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev real-rom train test lint format bench clean
+.PHONY: help install install-dev real-rom train doctor test test-slow soak lint format bench clean
 
 help:
 	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
-	@echo "make test  [ARGS=...]  install what is missing, then all tests (pytest ARGS, busted)"
+	@echo "make doctor            install what is missing, then check that a run can start"
+	@echo "make test  [ARGS=...]  install what is missing, then the tests (pytest ARGS, busted)"
+	@echo "make test-slow         the tests that take minutes"
+	@echo "make soak  [ARGS=...]  1,000,000 frames with faults, nothing wrong and flat memory"
 	@echo "make lint              ruff, mypy, luacheck"
 	@echo "make format            ruff's formatter"
 	@echo "make bench             the benchmarks; see benchmarks/"
@@ -29,9 +32,18 @@ install-dev: $(VENV)/.installed-dev
 train: install
 	$(BIN)/python train.py --algo dueling_dqn $(ARGS)
 
+doctor: install
+	$(BIN)/python -m sb3_mario.doctor $(ARGS)
+
 test: install-dev
 	$(BIN)/python -m pytest $(ARGS)
 	busted
+
+test-slow: install-dev real-rom
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+soak: install-dev real-rom
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -23,6 +23,9 @@ from typing import Final
 START_SECONDS: Final = 30.0
 """Until a started FCEUX must be ready."""
 
+SCRIPT_SECONDS: Final = 10.0
+"""For FCEUX to run a script without a game; it takes a tenth of a second."""
+
 ANSWER_SECONDS: Final = 20.0
 """For each answer. The longest, a scene of 1,000 frames at the game's own speed, takes 17."""
 

@@ -103,9 +103,7 @@ class Fceux:
         _running.add(self)
         token = secrets.token_urlsafe(32)
         try:
-            config = self._home / ".fceux" / "fceux.cfg"
-            config.parent.mkdir()
-            config.write_text(CONFIG if window else HEADLESS_CONFIG)
+            _write_config(self._home, CONFIG if window else HEADLESS_CONFIG)
             environment = _environment(self._home, window)
             environment |= {
                 "SB3_MARIO_TOKEN": token,
@@ -184,6 +182,46 @@ class Fceux:
                 )
             time.sleep(0.02)
         raise StartError(f"FCEUX was not ready within {timeout:g} seconds.\n{self.output()}")
+
+
+def run_script(script: Path) -> str:
+    """Run FCEUX without a game and with a Lua script that ends it.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        StartError: FCEUX is missing, failed, or did not end in time.
+    """
+    command = [str(find_fceux()), "--sound", "0", "--loadlua", str(script)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="sb3-mario-script-") as folder:
+            home = Path(folder)
+            _write_config(home, HEADLESS_CONFIG)
+            result = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(home, window=False),
+                cwd=home,
+                timeout=deadlines.SCRIPT_SECONDS,
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise StartError(f"it did not end within {deadlines.SCRIPT_SECONDS:g} seconds") from error
+    except OSError as error:
+        raise StartError(str(error)) from error
+    printed = result.stdout.decode(errors="replace")
+    if result.returncode != 0:
+        raise StartError(f"it ended with code {result.returncode} and printed: {printed.strip()}")
+    return printed
+
+
+def _write_config(home: Path, config: str) -> None:
+    path = home / ".fceux" / "fceux.cfg"
+    path.parent.mkdir()
+    path.write_text(config)
 
 
 def _environment(home: Path, window: bool) -> dict[str, str]:

@@ -13,6 +13,7 @@ import torch as th
 from stable_baselines3 import DQN
 from stable_baselines3.common.utils import get_device
 
+from sb3_mario import doctor
 from sb3_mario.callbacks import replay_buffer_path
 from sb3_mario.dqn import DuelingDQN, FrameReplayBuffer
 from sb3_mario.game.roms import Rom, find_rom
@@ -108,7 +109,7 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
     rom = find_rom(options["rom"])
     options |= {"rom": str(rom.path.resolve()), "rom_sha1": rom.sha1}
     options["n_timesteps"], options["n_envs"] = settings.n_timesteps, settings.n_envs
-    _check_machine(options, settings)
+    _check_machine(options, settings, None)
     folder = RunFolder.create(Path(options["log_folder"]), algorithm, env_id)
     return Run(options, command, settings, rom, folder, None, weights)
 
@@ -137,7 +138,7 @@ def _prepare_resumed(
             f"{rom.sha1}, not {saved.get('rom_sha1')}): give that one"
         )
     options["rom"] = str(rom.path.resolve())
-    _check_machine(options, settings)
+    _check_machine(options, settings, folder.path)
     checkpoint = folder.checkpoint() if path.is_dir() else path
     return Run(options, command, settings, rom, folder, checkpoint, None)
 
@@ -149,8 +150,8 @@ def _stores_frames_once(algorithm: str, settings: Settings) -> bool:
     return issubclass(chosen, FrameReplayBuffer)
 
 
-def _check_machine(options: dict[str, Any], settings: Settings) -> None:
-    """Check the device, and that the environment takes its arguments and finds FCEUX."""
+def _check_machine(options: dict[str, Any], settings: Settings, folder: Path | None) -> None:
+    """Check the device, the environment's arguments, and the fast part of the doctor."""
     device = options["device"]
     try:
         th.zeros(1, device=get_device(device))
@@ -159,3 +160,6 @@ def _check_machine(options: dict[str, Any], settings: Settings) -> None:
     if device.startswith("cuda") and not th.cuda.is_available():
         raise ConfigError(f"--device: {device!r} cannot be used: torch finds no CUDA here")
     check_env(options["env"], settings.env_kwargs | {"rom": options["rom"]})
+    kwargs = settings.env_kwargs
+    window = bool(kwargs.get("window")) or kwargs.get("render_mode") == "human"
+    doctor.require(doctor.Wanted(options["rom"], folder, device, window))

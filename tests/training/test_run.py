@@ -784,7 +784,7 @@ def test_a_stop_before_the_first_step_leaves_nothing(tmp_path: Path) -> None:
 def test_a_wrong_setting_ends_with_status_2_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
-    error = refused(capsys, "-f", tmp_path / "logs", *words)
+    error = refused(capsys, "-f", tmp_path / "logs", "--num-threads", "1", *words)
     assert re.search(message, error), error
     assert list(tmp_path.iterdir()) == []
 

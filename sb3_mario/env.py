@@ -207,6 +207,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._progress = 0.0
         return self._observations.restart(state, self._game), self._info()
 
+    @property
+    def state(self) -> GameState:
+        """The newest state; after a `reset`."""
+        return self._game
+
     def begin_step(self, action: np.int64 | int) -> None:
         """Send an action, so that FCEUX works while this process does something else.
 

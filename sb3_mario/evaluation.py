@@ -158,7 +158,7 @@ def evaluate(
     sticky_action_probability: float = 0.0,
     deterministic: bool = True,
     n_envs: int = 1,
-    on_episode: Callable[[Episode], None] | None = None,
+    on_episode: Callable[[Episode], object] | None = None,
 ) -> Evaluation:
     """Play episodes, each after a random number of frames without a button.
 

@@ -97,9 +97,9 @@ class StateBuffer:
         """Keep a state, and forget the oldest where there are too many.
 
         Raises:
-            SyncError: It is not newer than the newest.
+            SyncError: It is older than the newest.
         """
-        if state.frame_id <= self._newest_id:
+        if state.frame_id < self._newest_id:
             raise SyncError(f"frame {state.frame_id} comes after frame {self._newest_id}")
         self._newest_id = state.frame_id
         self._states[state.frame_id] = dataclasses.replace(state, frame=None)
@@ -139,7 +139,8 @@ class FrameSynchronizer:
             SyncError: The state belongs to another moment.
         """
         before = self.states.newest_id
-        if state.frame_id <= before or (follows and state.frame_id != before + state.advanced):
+        fits = state.frame_id == before + state.advanced if follows else state.frame_id > before
+        if not fits:
             self.counters.mismatches += 1
             raise SyncError(
                 f"frame {state.frame_id}, {state.advanced} frames run, does not follow frame "

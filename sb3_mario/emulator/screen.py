@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import cv2
@@ -65,7 +66,8 @@ class ScreenCapture:
     def close(self) -> None:
         """Close the connections to the display. Never raises."""
         self._window.close()
-        self._mss.close()
+        with contextlib.suppress(ScreenShotError):  # the display may be gone
+            self._mss.close()
 
     def _grab(self) -> npt.NDArray[np.uint8] | None:
         """Return ``(240, 256, 4)`` uint8, blue, green, red and anything; None if out of sight."""
@@ -81,6 +83,6 @@ class ScreenCapture:
         }
         try:
             shot = np.asarray(self._mss.grab(box))
-        except ScreenShotError:
-            return None  # the display has changed its size, or is gone
+        except (ScreenShotError, AssertionError, ValueError):
+            return None  # the display has changed its size; or is gone, which mss does not expect
         return np.ascontiguousarray(shot[:: self._scale, :: self._scale])

@@ -61,6 +61,25 @@ def test_it_gives_what_sb3s_dummy_vec_env_gives() -> None:
 
 
 @pytest.mark.real_rom
+def test_pictures_from_several_screens_do_not_mix() -> None:
+    levels = ("1-1", "1-2")
+    screens = EmulatorVecEnv([lambda n=n: SuperMarioBrosEnv(n, frames="screen") for n in levels])
+    bridges = EmulatorVecEnv([lambda n=n: SuperMarioBrosEnv(n) for n in levels])
+    try:
+        screens.seed(1)
+        bridges.seed(1)
+        assert np.array_equal(screens.reset(), bridges.reset())
+        for step in range(40):
+            actions = np.array([RIGHT, A_RIGHT][:: 1 if step % 3 else -1])
+            seen, true = np.array([envs.step(actions)[0] for envs in (screens, bridges)])
+            assert np.array_equal(seen[:, :, 3:81], true[:, :, 3:81])
+            assert not np.array_equal(seen[0], seen[1])
+    finally:
+        screens.close()
+        bridges.close()
+
+
+@pytest.mark.real_rom
 def test_a_reset_forgets_a_step_under_way() -> None:
     envs = EmulatorVecEnv([SuperMarioBrosEnv])
     try:

@@ -177,10 +177,10 @@ class FrameSynchronizer:
             seen = capture.frame_id if capture.frame_id is not None else seen
             now = time.monotonic()
             if now - start >= timeout:
-                last = "none that can be told" if seen is None else f"frame {seen} last"
+                last = "no frame could be read" if seen is None else f"last seen: frame {seen}"
                 raise CaptureError(
-                    f"the screen did not show frame {frame_id} within {timeout:g} seconds, but "
-                    f"{last}: {self.screen.problem()}"
+                    f"the screen did not show frame {frame_id} within {timeout:g} seconds "
+                    f"({last}): {self.screen.problem()}"
                 )
             if now >= next_redraw:
                 redraw()

@@ -101,10 +101,11 @@ def test_one_that_never_gets_ready_is_ended(
 def test_no_display_outlives_its_trainer(rom: Path, where: str) -> None:
     code = f"""
 import threading, time
-from sb3_mario.emulator.fceux import Fceux
+from sb3_mario.emulator import fceux
+fceux.IDLE_SECONDS = 1
 def start():
     global emulator
-    emulator = Fceux({str(rom)!r}, screen=True)
+    emulator = fceux.Fceux({str(rom)!r}, screen=True)
     print(emulator._xvfb._process.pid, flush=True)
     time.sleep(60)
 if {where == "main thread"}:
@@ -122,4 +123,4 @@ else:
     trainer.wait(30)
     trainer.stdout.close()
     # At once through the kernel; from another thread when FCEUX, its last client, has gone.
-    assert wait_until_gone(pid, 3 if where == "main thread" else 20)
+    assert wait_until_gone(pid, 3 if where == "main thread" else 6)

@@ -67,10 +67,10 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         rom: Path of the ROM; None looks in the usual places, see
             `sb3_mario.game.roms.find_rom`.
         frames: Where pictures come from: ``"bridge"``, with the state, or ``"screen"``, from
-            FCEUX's window, shown (``window=True``) or on a private display. Both bring the same
-            pictures, but that on the screen 8 lines at the top and at the bottom are guessed (see
-            `sb3_mario.emulator.strip`). ``"screen"`` takes about twice the time, and needs Linux
-            with X11, Xvfb where no window is shown, and python-xlib.
+            FCEUX's window: the one that is shown, or one on a private display. Between the first
+            and the last 8 lines, which the screen's lack (see `sb3_mario.emulator.strip`), both
+            are the same, pixel for pixel. ``"screen"`` takes two to three times as long. It needs
+            Linux with X11, python-xlib, and Xvfb where no window is shown.
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
         actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
@@ -88,11 +88,13 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         window: Show FCEUX's window, at full speed.
         render_mode: ``"rgb_array"`` (``(240, 256, 3)`` uint8), ``"human"`` (FCEUX's window at 60
             frames a second) or None.
-        timeout: Seconds to wait for each answer of the emulator, and for its picture on the screen.
+        timeout: Seconds to wait for each answer of the emulator, and for each picture on the
+            screen.
 
     Raises:
         RomError: There is no ROM, or the file is none.
-        StartError: FCEUX or a display is missing.
+        StartError: FCEUX is missing; at the first `reset` also where a display, or what
+            ``frames="screen"`` needs, is.
         ValueError: An argument is out of range.
 
     Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -63,8 +64,10 @@ def test_it_gives_what_sb3s_dummy_vec_env_gives() -> None:
 @pytest.mark.real_rom
 def test_pictures_from_several_screens_do_not_mix() -> None:
     levels = ("1-1", "1-2")
-    screens = EmulatorVecEnv([lambda n=n: SuperMarioBrosEnv(n, frames="screen") for n in levels])
-    bridges = EmulatorVecEnv([lambda n=n: SuperMarioBrosEnv(n) for n in levels])
+    screens = EmulatorVecEnv(
+        [partial(SuperMarioBrosEnv, level, frames="screen") for level in levels]
+    )
+    bridges = EmulatorVecEnv([partial(SuperMarioBrosEnv, level) for level in levels])
     try:
         screens.seed(1)
         bridges.seed(1)

@@ -6,6 +6,7 @@ Nothing outlives the trainer, however that ends:
 * When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
   (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
   a client for ten seconds.
+* A private display ends with FCEUX (`sb3_mario.emulator.xvfb`).
 * What a killed trainer leaves of its temporary folders is removed by the next start.
 """
 
@@ -91,8 +92,8 @@ class Fceux:
         pid: Process id.
 
     Raises:
-        StartError: FCEUX or the display is missing, or it ended or hung at start; the message
-            carries what FCEUX printed.
+        StartError: FCEUX, the display, or what the screen needs is missing, or FCEUX ended or hung
+            at start; the message carries what FCEUX printed.
     """
 
     bridge: Bridge
@@ -256,6 +257,8 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
             "no display for FCEUX's window: DISPLAY is not set. Run in a desktop session, under "
             "`xvfb-run`, or without window=True and render_mode='human'."
         )
+    # X11 looks for it in HOME, which is another one for FCEUX
+    environment.setdefault("XAUTHORITY", str(Path.home() / ".Xauthority"))
     return environment
 
 

@@ -278,6 +278,18 @@ def test_one_window_over_another_is_not_taken_for_it(
         other.bridge.close()
 
 
+def test_a_window_is_let_in_by_the_users_authority_file(
+    rom: Path, desktop: Desktop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(os.environ["XAUTHORITY"]).rename(tmp_path / ".Xauthority")  # HOME, in these tests
+    monkeypatch.delenv("XAUTHORITY")
+    emulator = Fceux(rom, window=True, screen=True)
+    try:
+        assert emulator.bridge.reset(1, 1).frame is not None
+    finally:
+        emulator.close()
+
+
 def test_emulators_on_private_displays_do_not_meet(rom: Path, private: Twins) -> None:
     second = Twins(Fceux(rom, screen=True), Fceux(rom))
     try:

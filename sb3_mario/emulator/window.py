@@ -145,8 +145,9 @@ class EmulatorWindow:
         ours: Any = self._view
         while (parent := ours.query_tree().parent) != self._root:
             ours = parent
-        stack = self._root.query_tree().children  # lowest first
-        for window in stack[stack.index(ours) + 1 :]:
+        for window in reversed(self._root.query_tree().children):  # highest first
+            if window == ours:
+                break
             attributes, size = window.get_attributes(), window.get_geometry()
             if (
                 attributes.map_state == self._x.IsViewable

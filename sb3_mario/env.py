@@ -69,7 +69,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         frames: Where pictures come from: ``"bridge"``, with the state, or ``"screen"``, from
             FCEUX's window: the one that is shown, or one on a private display. Between the first
             and the last 8 lines, which the screen's lack (see `sb3_mario.emulator.strip`), both
-            are the same, pixel for pixel. ``"screen"`` takes two to three times as long. It needs
+            are the same, pixel for pixel. ``"screen"`` takes about twice as long. It needs
             Linux with X11, python-xlib, and Xvfb where no window is shown.
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.

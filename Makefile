@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 ARGS ?=
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
-TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
+TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth openbox
 BIN := $(VENV)/bin
 
 .PHONY: help install install-dev real-rom train test lint format bench clean

@@ -5,10 +5,11 @@
 --   SB3_MARIO_PORT          port on 127.0.0.1; 0, the default, takes a free one
 --   SB3_MARIO_SPEED         FCEUX's speed: "maximum" (default) or "normal", 60 frames a second
 --   SB3_MARIO_IDLE_SECONDS  ends FCEUX after so long without a client; default 10
+--   SB3_MARIO_STRIP_KEY     number; where it is set, every picture on the screen says its frame
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
 package.path = here .. "?.lua;" .. package.path
 
-local socket, messages, mario, server -- loaded under pcall, see the end
+local socket, messages, mario, server, strip -- loaded under pcall, see the end
 
 local WIDTH, HEIGHT = 256, 240
 local GD_HEADER = 11 -- bytes before the pixels in what FCEUX gives
@@ -89,6 +90,24 @@ function handlers.load(bridge, request)
   return answer_state(bridge, request, ok and 0, err or 0)
 end
 
+function handlers.redraw(bridge, request)
+  local ok, err = mario.redraw()
+  if not ok then
+    return bridge:send_text(messages.error(request.id, "refused", err))
+  end
+  return bridge:send_text(messages.answer(request.id, "redraw", { frame_id = mario.frame_id() }))
+end
+
+--- Makes FCEUX draw the strips into each picture that it shows. `mario.picture` stays without.
+local function draw_strips(key)
+  gui.register(function()
+    local frame_id = mario.frame_id() + 1 -- of the frame that has just been run
+    local image = strip.image(frame_id, strip.code(key, frame_id, emu.getscreenpixel))
+    gui.gdoverlay(0, 0, image)
+    gui.gdoverlay(0, HEIGHT - strip.LINES, image)
+  end)
+end
+
 local function serve(bridge, idle_seconds)
   local alone_since = socket.gettime()
   while true do
@@ -134,7 +153,11 @@ local function main()
     return err
   end
   emu.speedmode(os.getenv("SB3_MARIO_SPEED") or "maximum")
-  mario.boot()
+  local strip_key = tonumber(os.getenv("SB3_MARIO_STRIP_KEY"))
+  if strip_key then
+    draw_strips(strip_key)
+  end
+  mario.boot(strip_key ~= nil)
   log("ready on port " .. bridge:port())
   local reason = serve(bridge, tonumber(os.getenv("SB3_MARIO_IDLE_SECONDS") or 10))
   bridge:close()
@@ -146,6 +169,7 @@ local loaded, problem = pcall(function()
   socket = require("socket")
   messages = require("messages")
   mario = require("mario")
+  strip = require("strip")
   server = require("websocket.server")
 end)
 log("end: " .. (loaded and main() or "cannot load a Lua module: " .. tostring(problem)))

@@ -261,6 +261,33 @@ def test_render_gives_the_picture_in_colour(make: MakeEnv) -> None:
     assert sky[2] > sky[0], "the sky of 1-1 is blue"
 
 
+def test_pictures_from_the_screen_are_those_of_the_bridge(make: MakeEnv) -> None:
+    screen, bridge = make(frames="screen", ram_hash=True), make(ram_hash=True)
+    sync_keys = {f"sync_{name}" for name in ("frames", "retakes", "mismatches", "reconnects")}
+    seen, _ = screen.reset(seed=5)
+    true, _ = bridge.reset(seed=5)
+    retakes = 0
+    for step in range(150):
+        assert np.array_equal(seen[:, 3:81], true[:, 3:81]), f"step {step}"
+        action = A_RIGHT_B if step % 9 < 5 else RIGHT_B
+        seen, reward, *ends, info = screen.step(action)
+        true, true_reward, *true_ends, true_info = bridge.step(action)
+        assert (reward, ends) == (true_reward, true_ends)
+        for key in set(info) - sync_keys:
+            assert info[key] == true_info[key], key
+        assert info["sync_mismatches"] == true_info["sync_retakes"] == 0
+        retakes = max(retakes, info["sync_retakes"])
+        if any(ends):
+            (seen, _), (true, _) = screen.reset(), bridge.reset()
+    assert retakes > 0
+
+
+def test_the_checker_passes_with_pictures_from_the_screen() -> None:
+    env = gym.make("sb3_mario/SuperMarioBros-1-1-v0", frames="screen", render_mode="rgb_array")
+    gymnasium_check_env(env.unwrapped, skip_render_check=True)
+    env.close()
+
+
 def test_a_dead_emulator_is_an_error_with_its_name_and_a_reset_starts_another(
     make: MakeEnv,
 ) -> None:
@@ -322,6 +349,7 @@ env.close()
         ("sticky_action_probability", 1.5),
         ("render_mode", "ansi"),
         ("level", "9-1"),
+        ("frames", "film"),
         ("actions", "everything"),
     ],
 )

@@ -15,7 +15,7 @@ from mss import MSS, ScreenShotError
 
 from sb3_mario.emulator.errors import StartError
 from sb3_mario.emulator.xvfb import Xvfb
-from tests.emulator.test_fceux import is_alive, wait_until_gone
+from tests.processes import is_alive, wait_until_gone
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ PLANT_RISE = 24 ; frames, a pixel each
 PLANT_STAY = 48
 PLANT_NEAR = 32 ; it stays in when he is so near
 
+WASP_RISE  = 48 ; frames, half a pixel each
+
 EMBER_SPEED = .lobyte(-6)
 EMBER_GRAVITY = $22
 EMBER_PAUSE = 60
@@ -163,6 +165,8 @@ act:
   beq careful
   cmp #TYPE_FROG
   beq frog
+  cmp #TYPE_WASP
+  beq wasp
   cmp #TYPE_PLANT
   bne :+
   jmp plant
@@ -222,6 +226,29 @@ frog:
   lda #HOP_GRAVITY
   ldy #FALL_MAX
   jmp fall_and_land
+
+; Up and down; obj_air says which.
+wasp:
+  lda frame
+  lsr
+  bcs @turn
+  inc obj_y, x
+  lda obj_air, x
+  bne @turn
+  dec obj_y, x
+  dec obj_y, x
+@turn:
+  inc obj_timer, x
+  lda obj_timer, x
+  cmp #WASP_RISE
+  bcc @done
+  lda #0
+  sta obj_timer, x
+  lda obj_air, x
+  eor #1
+  sta obj_air, x
+@done:
+  rts
 
 ; Up, waits, down, waits. obj_air says which; with him near, it does not come up.
 plant:
@@ -437,6 +464,8 @@ meet:
   beq @soft
   cmp #TYPE_BEETLE
   beq @soft
+  cmp #TYPE_WASP
+  beq @soft
   cmp #TYPE_CAREFUL
   bne @harm
 @soft:
@@ -492,6 +521,8 @@ draw_creature:
   beq @ember
   cmp #TYPE_FROG
   beq @frog
+  cmp #TYPE_WASP
+  beq @wasp
   cmp #TYPE_HEDGEHOG
   beq @hedgehog
   cmp #TYPE_CAREFUL
@@ -532,6 +563,18 @@ draw_creature:
   lda #SPR_FROG_SIT
   bne @draw ; always
 : lda #SPR_FROG_LEAP
+  bne @draw ; always
+@wasp:
+  ldy #PAL_HERO
+  lda obj_air, x
+  cmp #FLAT
+  beq @flat
+  lda frame
+  and #4
+  bne :+
+  lda #SPR_WASP_1
+  bne @draw ; always
+: lda #SPR_WASP_2
   bne @draw ; always
 @ember:
   ldy #PAL_RED | BEHIND

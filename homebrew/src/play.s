@@ -95,6 +95,12 @@ count_timers:
 ; He holds on to the pole once he is near enough.
 touch_pole:
   lda pole_column
+  lsr
+  lsr
+  lsr
+  lsr
+  sta t1
+  lda pole_column
   asl
   asl
   asl
@@ -102,14 +108,9 @@ touch_pole:
   sec
   sbc #POLE_TOUCH
   sta t0
-  lda pole_column
-  lsr
-  lsr
-  lsr
-  lsr
-  sbc #0
-  sta t1
-  lda obj_x
+  bcs :+
+  dec t1
+: lda obj_x
   cmp t0
   lda obj_x_page
   sbc t1

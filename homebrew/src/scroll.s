@@ -245,7 +245,7 @@ queue_strip:
   ora t4
   ora #$80 ; below the status line
   sta t1
-  lda #26 | $80 ; downwards
+  lda #26 | DOWN
   jsr queue_open
   lda #0
   sta t5

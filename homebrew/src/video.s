@@ -6,7 +6,7 @@
 
 .include "memory.inc"
 
-DOWN = $80
+SPLIT_DELAY = 12 ; times 5 cycles, from the sprite to the end of the line
 
 .segment "CODE"
 
@@ -213,24 +213,24 @@ draw_text:
   bne :-
   jmp queue_close
 
-; Waits for the last line of the status line, then lets the picture below it start at the edge.
+; Waits for the last line of the status line, then lets the picture below it start at the edge. The
+; new place is written after that line is drawn, and before the next.
 wait_for_split:
   lda split_screen
   beq @done
+  lda edge_page
+  and #1
+  ora ppu_ctrl
+  ldy #SPLIT_DELAY
 : bit $2002
   bvs :- ; the sprite of the last picture
 : bit $2002
   bvc :-
-  ldx #24 ; to the end of that line
-: dex
+: dey
   bne :-
-  lda edge
-  sta $2005
-  lda #0
-  sta $2005
-  lda edge_page
-  and #1
-  ora ppu_ctrl
+  ldx edge
+  stx $2005
+  sty $2005
   sta $2000
 @done:
   rts
@@ -242,12 +242,12 @@ wait_for_split:
 palettes:
   .byte $21, $0A, $1A, $2A, $21, $07, $17, $29, $21, $11, $31, $30, $21, $07, $28, $38 ; meadow
   .byte $0F, $0B, $1B, $2B, $0F, $0C, $1C, $3C, $0F, $02, $12, $30, $0F, $07, $28, $38 ; cave
-  .byte $36, $0B, $1B, $2B, $36, $08, $18, $28, $36, $15, $25, $30, $36, $07, $28, $38 ; dusk
+  .byte $03, $0B, $1B, $2B, $03, $08, $18, $28, $03, $14, $25, $35, $03, $07, $28, $38 ; dusk
   .byte $0F, $09, $19, $29, $0F, $00, $10, $30, $0F, $06, $16, $27, $0F, $07, $28, $38 ; castle
-  .byte $3C, $07, $16, $27, $3C, $08, $18, $28, $3C, $11, $31, $30, $3C, $07, $28, $38 ; autumn
+  .byte $22, $07, $16, $27, $22, $08, $18, $28, $22, $01, $31, $30, $22, $07, $28, $38 ; autumn
   .byte $0F, $0C, $1C, $2C, $0F, $01, $11, $31, $0F, $01, $21, $30, $0F, $07, $28, $38 ; night
-  .byte $21, $0C, $1C, $3B, $21, $07, $17, $30, $21, $11, $31, $30, $21, $07, $28, $38 ; snow
-  .byte $0F, $09, $19, $29, $0F, $04, $14, $34, $0F, $06, $16, $27, $0F, $07, $28, $38 ; keep
+  .byte $11, $0C, $1C, $3B, $11, $07, $17, $30, $11, $01, $31, $30, $11, $07, $28, $38 ; snow
+  .byte $0F, $09, $19, $29, $0F, $03, $13, $33, $0F, $06, $16, $27, $0F, $07, $28, $38 ; keep
 palette_black:
   .byte $0F, $0A, $1A, $2A, $0F, $07, $17, $29, $0F, $11, $31, $30, $0F, $07, $28, $38
 sprite_palettes:

@@ -25,20 +25,22 @@ from pathlib import Path
 from .art import Metatile, read_metatiles
 
 ROWS = 13
-AIR, GROUND, BALL = ".", "#", "i"
+AIR, GROUND, BALL, LAVA = ".", "#", "i", "l"
 GROUND_FILL = 0x55  # what `GROUND` becomes below other ground
 FLAG = 0x31
 COLUMNS_AFTER_POLE = 9  # fewer, and the screen would end before the pole
 MAX_COLUMNS = 250  # a column's number is a byte; the last ones are kept for the game
 
-# Character -> type, as the game's memory has it; x and y are added to the place of the character.
+# Character -> type, as the game's memory has it; what is added to x and y of its place; what the
+# landscape has there.
 ENTITIES = {
-    "b": (0x06, 0, 0),  # beetle
-    "c": (0x03, 0, 0),  # careful beetle: turns at edges
-    "h": (0x12, 0, 0),  # hedgehog
-    "j": (0x0E, 0, 0),  # frog
-    "p": (0x0D, 8, 16),  # plant, in the pipe whose left lip is below
-    "e": (0x0C, 0, 0),  # ember
+    "b": (0x06, 0, 0, AIR),  # beetle
+    "c": (0x03, 0, 0, AIR),  # careful beetle: turns at edges
+    "h": (0x12, 0, 0, AIR),  # hedgehog
+    "j": (0x0E, 0, 0, AIR),  # frog
+    "v": (0x0F, 0, 12, AIR),  # wasp: from here upwards
+    "p": (0x0D, 8, 16, AIR),  # plant, in the pipe whose left lip is below
+    "e": (0x0C, 0, 0, LAVA),  # ember
 }
 BODY_TOP = 24  # an entity's y is 24 above its feet, row 0 begins at 32 and is 16 high
 
@@ -134,7 +136,7 @@ def entities(level: Map, where: str) -> list[tuple[int, int, int, int]]:
     for row, line in enumerate(level.rows):
         for column, char in enumerate(line):
             if char in ENTITIES:
-                kind, dx, dy = ENTITIES[char]
+                kind, dx, dy, _ = ENTITIES[char]
                 found.append((column, dx, row * 16 + BODY_TOP + dy, kind))
     crowd = [column for column, *_ in found]
     if len(set(crowd)) != len(crowd):
@@ -159,7 +161,7 @@ def columns(level: Map, behind: list[str], metatiles: list[Metatile], where: str
         above = AIR
         for row in range(ROWS):
             char = level.rows[row][at]
-            shown = AIR if char in ENTITIES else char
+            shown = ENTITIES[char][-1] if char in ENTITIES else char
             if shown == AIR:
                 shown = behind[row][at % len(behind[0])]
             if shown not in numbers:

@@ -1,0 +1,142 @@
+"""Finds the buttons that clear a level, by a beam search through savestates on FCEUX.
+
+A run is text: words ``BUTTONS:FRAMES``, the buttons as letters of ``A B L R``, or ``-`` for none.
+``python -m homebrew.tools.solve 1-1`` in the project's folder prints the run for a level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sb3_mario.emulator.bridge import Bridge
+from sb3_mario.emulator.fceux import Fceux
+from sb3_mario.game.actions import BUTTONS
+from sb3_mario.game.levels import Level
+from sb3_mario.game.memory import GameState
+
+ROM = Path(__file__).resolve().parents[1] / "foxtrot.nes"
+LETTERS = {"A": "A", "B": "B", "L": "left", "R": "right"}
+
+HOLD = 6  # frames between decisions
+BEAM = 24  # states kept; with their successors they fill the bridge's 64 slots
+CHOICES = ("RB", "RAB", "R", "RA", "-", "L")
+SAME_PLACE = 2  # of the beam's states in one square of 16 pixels
+
+
+def mask(buttons: str) -> int:
+    """Return the controller byte of a run's letters."""
+    return sum(BUTTONS[LETTERS[letter]] for letter in buttons.replace("-", ""))
+
+
+def frames(run: str) -> Iterator[tuple[int, int]]:
+    """Yield controller byte and number of frames of each word of a run."""
+    for word in run.split():
+        buttons, _, count = word.partition(":")
+        yield mask(buttons), int(count)
+
+
+def shorten(choices: list[str]) -> str:
+    """Return decisions of `HOLD` frames each as a run."""
+    return " ".join(
+        f"{buttons}:{HOLD * len(list(same))}" for buttons, same in itertools.groupby(choices)
+    )
+
+
+@dataclass
+class Node:
+    """A state of the search and how it was reached."""
+
+    slot: int
+    game: GameState
+    choices: list[str]
+
+    @property
+    def worth(self) -> tuple[int, int]:
+        """Further is better, and higher where equally far."""
+        return (self.game.x_pos, self.game.y_pos)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """States with equal keys are as good as the same."""
+        game = self.game
+        return (
+            game.x_pos // 4,
+            game.y_pos // 8,
+            game.x_speed // 8,
+            game.y_speed,
+            game.float_state,
+            game.power,
+        )
+
+
+def solve(bridge: Bridge, level: Level, limit: int = 700) -> str:
+    """Return a run that clears a level.
+
+    Args:
+        bridge: Connection to an emulator with the game.
+        level: Which.
+        limit: Decisions until it gives up.
+
+    Raises:
+        RuntimeError: None was found.
+    """
+    start = bridge.reset(level.world, level.stage, frame=False)
+    bridge.save(0)
+    beam = [Node(0, GameState.from_ram(start.ram), [])]
+    best = 0
+    for _ in range(limit):
+        free = iter(set(range(64)) - {node.slot for node in beam})
+        found: dict[tuple[int, ...], Node] = {}
+        for node in beam:
+            for choice in CHOICES:
+                bridge.load(node.slot, frame=False)
+                state = bridge.step(mask(choice), HOLD, frame=False)
+                game = GameState.from_ram(state.ram)
+                choices = [*node.choices, choice]
+                if game.flag_get:
+                    return shorten(choices)
+                child = Node(-1, game, choices)
+                if state.ended or child.key in found:
+                    continue
+                slot = next(free, None)
+                if slot is None:
+                    worst = min(found.values(), key=lambda other: other.worth)
+                    if worst.worth >= child.worth:
+                        continue
+                    slot = found.pop(worst.key).slot
+                bridge.save(slot)
+                child.slot = slot
+                found[child.key] = child
+        beam = []
+        crowd: Counter[tuple[int, int]] = Counter()
+        for node in sorted(found.values(), key=lambda node: node.worth, reverse=True):
+            square = (node.game.x_pos // 16, node.game.y_pos // 16)
+            if crowd[square] < SAME_PLACE and len(beam) < BEAM:
+                crowd[square] += 1
+                beam.append(node)
+        if not beam:
+            break
+        best = max(best, beam[0].game.x_pos)
+    raise RuntimeError(f"no run through {level} was found, the best gets to x={best}")
+
+
+def main() -> None:
+    """Print the run through a level."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("level", type=Level.parse, nargs="+")
+    arguments = parser.parse_args()
+    fceux = Fceux(ROM)
+    try:
+        for level in arguments.level:
+            print(f"{level} {solve(fceux.bridge, level)}", flush=True)
+    finally:
+        fceux.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,15 @@
 """Finds the buttons that clear a level, by a beam search through savestates on FCEUX.
 
 A run is text: words ``BUTTONS:FRAMES``, the buttons as letters of ``A B L R``, or ``-`` for none.
-``python -m homebrew.tools.solve 1-1`` in the project's folder prints the run for a level.
+``python -m homebrew.tools.solve 1-1``, in the project's folder, finds a run and writes it to
+``homebrew/runs/1-1.txt``. Do so when the game was changed and a stored run no longer clears.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ from sb3_mario.game.actions import BUTTONS
 from sb3_mario.game.levels import Level
 from sb3_mario.game.memory import GameState
 
-ROM = Path(__file__).resolve().parents[1] / "foxtrot.nes"
+HOMEBREW = Path(__file__).resolve().parents[1]
+ROM = HOMEBREW / "foxtrot.nes"
+RUNS = HOMEBREW / "runs"
 LETTERS = {"A": "A", "B": "B", "L": "left", "R": "right"}
 
 HOLD = 6  # frames between decisions
@@ -31,6 +35,12 @@ SAME_PLACE = 2  # of the beam's states in one square of 16 pixels
 def mask(buttons: str) -> int:
     """Return the controller byte of a run's letters."""
     return sum(BUTTONS[LETTERS[letter]] for letter in buttons.replace("-", ""))
+
+
+def stored_run(name: str) -> str:
+    """Return the run in ``runs/NAME.txt``."""
+    lines = (RUNS / f"{name}.txt").read_text().splitlines()
+    return " ".join(line for line in lines if not line.startswith(";"))
 
 
 def frames(run: str) -> Iterator[tuple[int, int]]:
@@ -126,14 +136,20 @@ def solve(bridge: Bridge, level: Level, limit: int = 700) -> str:
 
 
 def main() -> None:
-    """Print the run through a level."""
+    """Find and store the runs through some levels."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("level", type=Level.parse, nargs="+")
+    parser.add_argument("--rom", type=Path, default=ROM, help="another game at the same addresses")
+    parser.add_argument("--prefix", default="", help="goes before the names of the files")
     arguments = parser.parse_args()
-    fceux = Fceux(ROM)
+    fceux = Fceux(arguments.rom)
     try:
         for level in arguments.level:
-            print(f"{level} {solve(fceux.bridge, level)}", flush=True)
+            run = solve(fceux.bridge, level)
+            path = RUNS / f"{arguments.prefix}{level}.txt"
+            head = f"; Clears {level} of {arguments.rom.name}; found by tools/solve.py."
+            path.write_text("\n".join([head, *textwrap.wrap(run, 98), ""]))
+            print(f"{level}: {sum(count for _, count in frames(run))} frames, {path}", flush=True)
     finally:
         fceux.close()
 

@@ -70,6 +70,7 @@ class Fceux:
         rom: Path of the ROM; the caller has checked that it is one.
         window: Show FCEUX's window. Needs a display.
         speed: ``"maximum"``, or ``"normal"`` for 60 frames a second.
+        keyboard: Let the keys of the window press buttons too.
         start_timeout: Seconds until FCEUX must be ready.
         timeout: Seconds to wait for each answer.
 
@@ -90,6 +91,7 @@ class Fceux:
         *,
         window: bool = False,
         speed: str = "maximum",
+        keyboard: bool = False,
         start_timeout: float = 30.0,
         timeout: float = 20.0,
     ) -> None:
@@ -111,9 +113,12 @@ class Fceux:
                 "SB3_MARIO_TOKEN": token,
                 "SB3_MARIO_PORT": "0",
                 "SB3_MARIO_SPEED": speed,
+                "SB3_MARIO_KEYBOARD": str(int(keyboard)),
                 "SB3_MARIO_IDLE_SECONDS": str(IDLE_SECONDS),
             }
-            command = [str(program), "--sound", "0", "--loadlua", str(script), os.fspath(rom)]
+            # absolute: FCEUX runs in a folder of its own
+            game = os.path.abspath(rom)
+            command = [str(program), "--sound", "0", "--loadlua", str(script), game]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
                     _tied_to_parent(command),
@@ -183,6 +188,9 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
     environment = dict(os.environ, HOME=str(home), SDL_AUDIODRIVER="dummy")
     # FCEUX would keep its settings there, shared by all
     for name in ("FCEUX_HOME", "FCEUX_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    # opencv-python, once imported, points here to Qt plugins of its own, which fit no other program
+    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
         environment.pop(name, None)
     if not window:
         return environment | {"QT_QPA_PLATFORM": "offscreen", "SDL_VIDEODRIVER": "dummy"}

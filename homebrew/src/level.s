@@ -67,6 +67,11 @@ load_level:
 : sta level_memory, x
   dex
   bpl :-
+  ldx #TILES_PAGE
+: sta tiles - 1, x
+  sta tiles + TILES_PAGE - 1, x
+  dex
+  bne :-
   sta x_speed_frac
   sta edge_page
   sta edge

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import cv2
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,16 @@ from sb3_mario.game.memory import GameState
 from sb3_mario.game.rewards import RewardWeights, compute_reward
 from sb3_mario.game.roms import find_rom
 from sb3_mario.game.selftest import self_test
+from sb3_mario.observations import Observations
 
-Observation = npt.NDArray[np.uint8]
 
-
-class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
+class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     """One level, or the whole game, on an emulator of its own.
 
     Observation: ``Box(0, 255, (frame_stack, 84, 84), uint8)``, gray, newest frame last; after a
-    reset the first frame fills the stack. Action: ``Discrete(len(actions))``, held for
-    ``frame_skip`` frames. Reward: see `sb3_mario.game.rewards.compute_reward`.
+    reset the first frame fills the stack; ``obs`` chooses others. Action: ``Discrete(n)``, one of
+    ``actions``, held for ``frame_skip`` frames. Reward: see
+    `sb3_mario.game.rewards.compute_reward`.
 
     An episode terminates when Mario dies or clears the level (in the whole game: when the game is
     over or won) and is truncated when he is stuck or after ``max_steps``. FCEUX starts at the
@@ -59,12 +59,15 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
     ram_hash      SHA-1 of the memory, where ``ram_hash=True``
     end_cause     on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
                   ``stuck`` or ``step_limit``
+    is_success    on the last step: the same as ``flag_get``, under SB3's name
     ============  ===================================================================
 
     Args:
         level: ``"1-1"`` to ``"8-4"``, or None for the whole game.
         rom: Path of the ROM; None looks in the usual places, see
             `sb3_mario.game.roms.find_rom`.
+        obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
+            `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
         actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
         frame_skip: Frames an action is held.
         frame_stack: Frames in an observation.
@@ -96,13 +99,17 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         >>> env.close()
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as in Gymnasium
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 15,
+    }
 
     def __init__(
         self,
         level: str | None = "1-1",
         *,
         rom: str | os.PathLike[str] | None = None,
+        obs: str = "pixels",
         actions: str | Sequence[Sequence[str]] = "simple",
         frame_skip: int = 4,
         frame_stack: int = 8,
@@ -145,14 +152,18 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._buttons = button_masks(actions)
         self._fceux: Fceux | None = None
         self._state: State | None = None
-        self._size = (frame_size, frame_size)
-        self._stack = np.zeros((frame_stack, frame_size, frame_size), np.uint8)
-        self.observation_space = gym.spaces.Box(0, 255, self._stack.shape, np.uint8)
+        self._sent: int | None = None  # action under way
+        # Seconds spent since this was made: waiting for FCEUX's answers, receiving them, and
+        # making observations of them.
+        self.seconds = {"emulator": 0.0, "wire": 0.0, "preprocessing": 0.0}
+        self._observations = Observations(obs, frame_stack, frame_size)
+        self._wants_picture = self._observations.needs_picture or render_mode == "rgb_array"
+        self.observation_space = self._observations.space
         self.action_space = gym.spaces.Discrete(len(self._buttons))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -172,15 +183,21 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         try:
             bridge = self._emulator().bridge
+            if self._sent is not None:
+                self._sent = None
+                bridge.receive_step()
             self._counters_before = dataclasses.replace(bridge.counters)
             state = bridge.reset(
-                self.level.world, self.level.stage, noops=noops, whole_game=self.whole_game
+                self.level.world,
+                self.level.stage,
+                noops=noops,
+                whole_game=self.whole_game,
+                frame=self._wants_picture,
             )
         except BridgeError as error:
             raise self._broken(error) from error
         self._state = state
         self._game = GameState.from_ram(state.ram)
-        self._stack[:] = self._small(state)
         self._last_action = 0
         self._steps = 0
         self._frames = state.advanced
@@ -188,11 +205,35 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         self._max_x = self._best_x = self._game.x_pos
         self._best_step = 0
         self._progress = 0.0
-        return self._stack.copy(), self._info()
+        return self._observations.restart(state, self._game), self._info()
 
-    def step(
-        self, action: np.int64 | int
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def begin_step(self, action: np.int64 | int) -> None:
+        """Send an action, so that FCEUX works while this process does something else.
+
+        ``step`` with the same action must follow; it returns the result.
+
+        Args:
+            action: Index into the action set.
+
+        Raises:
+            EmulatorError: FCEUX died.
+        """
+        if self._fceux is None or self._state is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        self._sent = int(action)
+        played = self._sent
+        sticky = self.sticky_action_probability
+        if sticky and self.np_random.random() < sticky:
+            played = self._last_action
+        self._last_action = played
+        try:
+            self._fceux.bridge.send_step(
+                self._buttons[played], self.frame_skip, frame=self._wants_picture
+            )
+        except BridgeError as error:
+            raise self._broken(error) from error
+
+    def step(self, action: np.int64 | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.
 
         Args:
@@ -204,22 +245,32 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         Raises:
             EmulatorError: FCEUX died, hung or spoke nonsense; `reset` starts a fresh one.
         """
-        if self._fceux is None or self._state is None:
-            raise gym.error.ResetNeeded("call reset() before step()")
-        sticky = self.sticky_action_probability
-        if sticky and self.np_random.random() < sticky:
-            action = self._last_action
-        self._last_action = int(action)
+        if self._sent is None:
+            self.begin_step(action)
+        elif self._sent != action:
+            raise ValueError(f"step({action}) cannot follow begin_step({self._sent})")
+        assert self._fceux is not None
+        self._sent = None
+        counters = self._fceux.bridge.counters
+        waited, received = counters.emulator_seconds, counters.wire_seconds
         try:
-            state = self._fceux.bridge.step(self._buttons[self._last_action], self.frame_skip)
+            state = self._fceux.bridge.receive_step()
         except BridgeError as error:
             raise self._broken(error) from error
+        start = time.perf_counter()
+        self.seconds["emulator"] += counters.emulator_seconds - waited
+        self.seconds["wire"] += counters.wire_seconds - received
+        result = self._result(state)
+        self.seconds["preprocessing"] += time.perf_counter() - start
+        return result
+
+    def _result(self, state: State) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Return what `step` returns for the state after it."""
         before, game = self._game, GameState.from_ram(state.ram)
         self._state, self._game = state, game
         self._steps += 1
         self._frames += state.advanced
-        self._stack[:-1] = self._stack[1:]
-        self._stack[-1] = self._small(state)
+        observation = self._observations.advance(state, game)
         self._track_progress(before)
         # Frames that were skipped moved nothing that the player could be paid for.
         played = min(state.advanced, self.frame_skip)
@@ -228,19 +279,22 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         info = self._info()
         if end_cause is not None:
             info["end_cause"] = end_cause
+            info["is_success"] = game.flag_get  # SB3 makes rollout/success_rate of it
         truncated = end_cause in ("stuck", "step_limit")
         terminated = end_cause is not None and not truncated
-        return self._stack.copy(), reward, terminated, truncated, info
+        return observation, reward, terminated, truncated, info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Return the newest picture, ``(240, 256, 3)`` uint8, where ``render_mode`` asks for it."""
         if self.render_mode != "rgb_array" or self._state is None:
             return None
         assert self._state.frame is not None
-        return self._state.frame[:, :, :3].copy()
+        picture: npt.NDArray[np.uint8] = self._state.frame[:, :, :3].copy()
+        return picture
 
     def close(self) -> None:
         """End FCEUX."""
+        self._sent = None
         if self._fceux is not None:
             self._fceux.close()
             self._fceux = None
@@ -266,12 +320,6 @@ class SuperMarioBrosEnv(gym.Env[Observation, np.int64]):
         words = f"\n{self._fceux.output()}" if self._fceux is not None else ""
         self.close()
         return type(error)(f"{error}{words}")
-
-    def _small(self, state: State) -> Observation:
-        """Return the picture in gray, ``(frame_size, frame_size)``."""
-        assert state.frame is not None
-        gray = cv2.cvtColor(state.frame, cv2.COLOR_RGBA2GRAY)
-        return cv2.resize(gray, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
     def _track_progress(self, before: GameState) -> None:
         game = self._game

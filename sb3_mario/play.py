@@ -12,12 +12,12 @@ from typing import Final
 
 import gymnasium as gym
 
-from sb3_mario.config import ConfigError, resolve_env_id
 from sb3_mario.emulator.errors import BridgeClosedError, EmulatorError, StartError
 from sb3_mario.emulator.fceux import Fceux
 from sb3_mario.game.levels import Level, death_cause
 from sb3_mario.game.memory import GameState
 from sb3_mario.game.roms import RomError, find_rom
+from sb3_mario.training.config import ConfigError, resolve_env_id
 
 FRAMES: Final = 30  # between two lines, half a second
 TIMEOUT: Final = 120.0  # seconds; a scene that nobody plays runs within one answer

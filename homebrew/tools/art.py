@@ -70,46 +70,44 @@ def read_pictures(path: Path) -> dict[str, Picture]:
         ArtError: A picture is malformed; the message names file, line and cause.
     """
     pictures: dict[str, Picture] = {}
-    lines = path.read_text().splitlines()
-    at = 0
-
-    def fail(cause: str) -> ArtError:
-        return ArtError(f"{path.name}:{at}: {cause}")
-
-    while at < len(lines):
-        words = lines[at].split()
-        at += 1
-        if not words or words[0].startswith(";"):
+    lines = iter(enumerate(path.read_text().splitlines(), 1))
+    for count, line in lines:
+        if not line or line.startswith(";"):
             continue
-        if words[0] != ":" or len(words) != 3:
-            raise fail(f"expected a heading ': NAME WIDTHxHEIGHT', got {lines[at - 1]!r}")
-        glyphs = words[2] if words[1] == "glyphs" else ""
-        size = f"{len(glyphs) * TILE}x{TILE}" if glyphs else words[2]
-        try:
-            width, height = (int(number) for number in size.split("x"))
-        except ValueError:
-            raise fail(f"expected a size such as 16x16, got {size!r}") from None
-        if width % TILE or height % TILE or not width or not height:
-            raise fail(f"a picture's sides must be multiples of {TILE}, got {size}")
-        rows = []
-        for _ in range(height):
-            line = lines[at] if at < len(lines) else ""
-            at += 1
-            if len(line) != width or set(line) - PIXELS.keys():
-                raise fail(f"expected {width} of {''.join(PIXELS)!r}, got {line!r}")
-            rows.append(tuple(PIXELS[pixel] for pixel in line))
-        if glyphs:
-            named = {
-                glyph: tuple(row[i * TILE : i * TILE + TILE] for row in rows)
-                for i, glyph in enumerate(glyphs)
-            }
-        else:
-            named = {words[1]: tuple(rows)}
-        for name, part in named.items():
+        where = f"{path.name}:{count}"
+        names, width, height = _heading(line, where)
+        rows = [_pixels(next(lines, (0, ""))[1], width, where) for _ in range(height)]
+        each = width // len(names)
+        for i, name in enumerate(names):
             if name in pictures:
-                raise fail(f"there is a second picture {name!r}")
+                raise ArtError(f"{where}: there is a second picture {name!r}")
+            part = tuple(row[i * each : i * each + each] for row in rows)
             pictures[name] = Picture(name, part)
     return pictures
+
+
+def _heading(line: str, where: str) -> tuple[list[str], int, int]:
+    """Return the names of the pictures side by side, and the size of all together."""
+    match line.split():
+        case [":", "glyphs", letters]:
+            return list(letters), len(letters) * TILE, TILE
+        case [":", name, size]:
+            pass
+        case _:
+            raise ArtError(f"{where}: expected a heading ': NAME WIDTHxHEIGHT', got {line!r}")
+    try:
+        width, height = (int(number) for number in size.split("x"))
+    except ValueError:
+        raise ArtError(f"{where}: expected a size such as 16x16, got {size!r}") from None
+    if width % TILE or height % TILE or not width or not height:
+        raise ArtError(f"{where}: a picture's sides must be multiples of {TILE}, got {size}")
+    return [name], width, height
+
+
+def _pixels(line: str, width: int, where: str) -> tuple[int, ...]:
+    if len(line) != width or set(line) - PIXELS.keys():
+        raise ArtError(f"{where}: expected {width} of {''.join(PIXELS)!r} a row, got {line!r}")
+    return tuple(PIXELS[pixel] for pixel in line)
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,8 @@ def read_metatiles(path: Path) -> list[Metatile]:
             char, number, picture = words
             name, _, cell = picture.partition("@")
             column, row = (int(word) for word in (cell or "0,0").split(","))
-            metatile = Metatile(
-                " " if char == "--" else char, int(number, 16), name, (column, row)
-            )
+            char = " " if char == "--" else char
+            metatile = Metatile(char, int(number, 16), name, (column, row))
         except ValueError:
             raise ArtError(
                 f"{path.name}:{count}: expected CHAR NUMBER PICTURE[@COLUMN,ROW], got {line!r}"
@@ -195,46 +192,55 @@ def convert(art: Path) -> tuple[bytes, str, str]:
     Raises:
         ArtError: A picture is malformed or missing, or there are too many tiles.
     """
-    lines = ["; Made by tools/art.py from art/*.txt.", ""]
-    landscape = Table("letters and landscape")
-    letters = read_pictures(art / "font.txt")
-    font = [bytes(16)] * LETTERS
-    for name, letter in letters.items():
-        code = ord(name) - FIRST_LETTER
-        if not 0 < code < LETTERS:
-            raise ArtError(f"font.txt: the letter {name!r} is outside ASCII's 0x21 to 0x5F")
-        font[code] = letter.tile(0, 0)
-    landscape.extend(font[1:])
-
+    landscape, sprites = Table("letters and landscape"), Table("sprites")
+    landscape.extend(_font(art / "font.txt"))
     pictures = read_pictures(art / "landscape.txt")
-    quarters: list[list[int]] = [[0] * 256 for _ in range(4)]
-    for metatile in read_metatiles(art / "metatiles.txt"):
-        picture = pictures.get(metatile.picture)
-        if picture is None:
-            raise ArtError(f"metatiles.txt: there is no picture {metatile.picture!r}")
-        column, row = (2 * place for place in metatile.cell)
-        if (column + 2) * TILE > picture.width or (row + 2) * TILE > picture.height:
-            raise ArtError(f"metatiles.txt: {metatile.cell} is outside of {metatile.picture!r}")
-        for quarter, (dx, dy) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
-            tile = landscape.add(picture.tile(column + dx, row + dy))
-            quarters[quarter][metatile.number] = tile
+    metatiles = read_metatiles(art / "metatiles.txt")
+    tables = _metatile_tables(metatiles, pictures, landscape)
+    names = ["; Made by tools/art.py from art/*.txt.", ""]
     for name, picture in pictures.items():
         if (picture.width, picture.height) == (TILE, TILE):
-            lines.append(f"BG_{name.upper()} = ${landscape.add(picture.tile(0, 0)):02X}")
-
-    sprites = Table("sprites")
+            names.append(f"BG_{name.upper()} = ${landscape.add(picture.tile(0, 0)):02X}")
     for name, picture in read_pictures(art / "sprites.txt").items():
-        lines.append(f"SPR_{name.upper()} = ${sprites.extend(picture.tiles()):02X}")
-    lines.append(f"\n; {len(landscape.tiles)} and {len(sprites.tiles)} of {TILES} tiles in use")
+        names.append(f"SPR_{name.upper()} = ${sprites.extend(picture.tiles()):02X}")
+    return landscape.chr() + sprites.chr(), "\n".join([*names, ""]), tables
 
-    names = ("upper_left", "lower_left", "upper_right", "lower_right")
-    tables = ["; Made by tools/art.py from art/metatiles.txt."]
-    for name, numbers in zip(names, quarters, strict=True):
-        tables.append(f"metatile_{name}:")
+
+def _font(path: Path) -> list[bytes]:
+    """Return the tiles of the letters, in ASCII's order; tile 0, the space, is there already."""
+    font = [bytes(16)] * LETTERS
+    for name, letter in read_pictures(path).items():
+        code = ord(name) - FIRST_LETTER
+        if not 0 < code < LETTERS:
+            raise ArtError(f"{path.name}: the letter {name!r} is outside ASCII's 0x21 to 0x5F")
+        font[code] = letter.tile(0, 0)
+    return font[1:]
+
+
+def _metatile_tables(
+    metatiles: list[Metatile], pictures: dict[str, Picture], landscape: Table
+) -> str:
+    """Return the four tables that give a metatile's tiles, which are added to ``landscape``."""
+    quarters = {"upper_left": (0, 0), "lower_left": (0, 1)}
+    quarters |= {"upper_right": (1, 0), "lower_right": (1, 1)}
+    numbers = {name: [0] * 256 for name in quarters}
+    for metatile in metatiles:
+        picture = pictures.get(metatile.picture)
+        column, row = (2 * place for place in metatile.cell)
+        if picture is None:
+            raise ArtError(f"metatiles.txt: there is no picture {metatile.picture!r}")
+        if (column + 2) * TILE > picture.width or (row + 2) * TILE > picture.height:
+            raise ArtError(f"metatiles.txt: {metatile.cell} is outside of {metatile.picture!r}")
+        for name, (dx, dy) in quarters.items():
+            tile = landscape.add(picture.tile(column + dx, row + dy))
+            numbers[name][metatile.number] = tile
+    lines = ["; Made by tools/art.py from art/metatiles.txt."]
+    for name, tiles in numbers.items():
+        lines.append(f"metatile_{name}:")
         for start in range(0, 256, 16):
-            row_of = ", ".join(f"${number:02X}" for number in numbers[start : start + 16])
-            tables.append(f"  .byte {row_of}")
-    return landscape.chr() + sprites.chr(), "\n".join([*lines, ""]), "\n".join([*tables, ""])
+            row_of = ", ".join(f"${tile:02X}" for tile in tiles[start : start + 16])
+            lines.append(f"  .byte {row_of}")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:

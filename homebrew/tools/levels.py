@@ -26,10 +26,19 @@ from .art import Metatile, read_metatiles
 
 ROWS = 13
 AIR, GROUND, BALL, LAVA = ".", "#", "i", "l"
-GROUND_FILL = 0x55  # what `GROUND` becomes below other ground
+GROUND_FILL = 0x64  # what `GROUND` becomes below other ground
 FLAG = 0x31
 COLUMNS_AFTER_POLE = 9  # fewer, and the screen would end before the pole
 MAX_COLUMNS = 250  # a column's number is a byte; the last ones are kept for the game
+
+THEMES = ("meadow", "cave", "dusk", "castle", "autumn", "night", "snow", "keep")
+SETTINGS = {
+    "name": r"[A-Z0-9 .!-]{1,20}",
+    "level": r"[12]-[1-4]",
+    "room": r"0x[0-9A-F]{2}",
+    "theme": "|".join(THEMES),
+    "clock": r"[1-9]00",
+}
 
 # Character -> type, as the game's memory has it; what is added to x and y of its place; what the
 # landscape has there.
@@ -44,7 +53,6 @@ ENTITIES = {
 }
 BODY_TOP = 24  # an entity's y is 24 above its feet, row 0 begins at 32 and is 16 high
 
-THEMES = ("meadow", "cave", "dusk", "castle", "autumn", "night", "snow", "keep")
 ROOMS_PER_TYPE = 32
 
 
@@ -82,35 +90,17 @@ def read_map(path: Path) -> Map:
         LevelError: A setting is missing or unknown, a strip has not 13 equal rows, or there is not
             one pole with enough ground behind it.
     """
-    settings: dict[str, str] = {}
-    strips: list[list[str]] = [[]]
-    for count, line in enumerate(path.read_text().splitlines(), 1):
-        if line.startswith(";"):
-            continue
-        setting = re.fullmatch(r"(\w+): (.+)", line)
-        if setting:
-            settings[setting[1]] = setting[2]
-        elif line:
-            strips[-1].append(line)
-            if len(line) != len(strips[-1][0]):
-                raise LevelError(
-                    f"{path.name}:{count}: a row of {len(line)} characters in a strip of "
-                    f"{len(strips[-1][0])}"
-                )
-        elif strips[-1]:
-            strips.append([])
-    strips = [strip for strip in strips if strip]
-    for strip in strips:
-        if len(strip) != ROWS:
-            raise LevelError(f"{path.name}: a strip has {len(strip)} rows, needs {ROWS}")
-    rows = tuple("".join(strip[row] for strip in strips) for row in range(ROWS))
+    settings, strips = _parse(path)
     for name, form in SETTINGS.items():
         if not re.fullmatch(form, settings.get(name, "")):
             raise LevelError(f"{path.name}: {name!r} must match {form}, got {settings.get(name)!r}")
     if settings.keys() != SETTINGS.keys():
         raise LevelError(f"{path.name}: unknown settings {settings.keys() - SETTINGS.keys()}")
-    poles = sum(row.count(BALL) for row in rows)
-    level = Map(settings, rows)
+    for strip in strips:
+        if len(strip) != ROWS:
+            raise LevelError(f"{path.name}: a strip has {len(strip)} rows, needs {ROWS}")
+    level = Map(settings, tuple("".join(strip[row] for strip in strips) for row in range(ROWS)))
+    poles = sum(row.count(BALL) for row in level.rows)
     if poles != 1:
         raise LevelError(f"{path.name}: {poles} balls {BALL!r} of a pole, needs one")
     if not level.pole + COLUMNS_AFTER_POLE <= level.columns <= MAX_COLUMNS:
@@ -121,13 +111,24 @@ def read_map(path: Path) -> Map:
     return level
 
 
-SETTINGS = {
-    "name": r"[A-Z0-9 .!-]{1,20}",
-    "level": r"[12]-[1-4]",
-    "room": r"0x[0-9A-F]{2}",
-    "theme": "|".join(THEMES),
-    "clock": r"[1-9]00",
-}
+def _parse(path: Path) -> tuple[dict[str, str], list[list[str]]]:
+    """Return the settings, and the rows of each strip."""
+    settings: dict[str, str] = {}
+    strips: list[list[str]] = [[]]
+    for count, line in enumerate(path.read_text().splitlines(), 1):
+        setting = re.fullmatch(r"(\w+): (.+)", line)
+        if setting:
+            settings[setting[1]] = setting[2]
+        elif not line:
+            strips.append([])
+        elif not line.startswith(";"):
+            strips[-1].append(line)
+            if len(line) != len(strips[-1][0]):
+                raise LevelError(
+                    f"{path.name}:{count}: a row of {len(line)} characters in a strip of "
+                    f"{len(strips[-1][0])}"
+                )
+    return settings, [strip for strip in strips if strip]
 
 
 def entities(level: Map, where: str) -> list[tuple[int, int, int, int]]:
@@ -211,8 +212,8 @@ def convert(folder: Path) -> str:
             f'{label}_name: .byte {length}, "{settings["name"]}"',
             f"{label}_entities:",
         ]
-        for column, x, y, kind in entities(level, name):
-            lines.append(f"  .byte {column}, ${x:02X}, ${y:02X}, ${kind:02X}")
+        for at, x, y, kind in entities(level, name):
+            lines.append(f"  .byte {at}, ${x:02X}, ${y:02X}, ${kind:02X}")
         lines += ["  .byte $FF", f"{label}_columns:"]
         behind = scenery(folder / "scenery" / f"{settings['theme']}.txt")
         labels = [

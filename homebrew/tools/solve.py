@@ -100,39 +100,52 @@ def solve(bridge: Bridge, level: Level, limit: int = 700) -> str:
     beam = [Node(0, GameState.from_ram(start.ram), [])]
     best = 0
     for _ in range(limit):
-        free = iter(set(range(64)) - {node.slot for node in beam})
-        found: dict[tuple[int, ...], Node] = {}
-        for node in beam:
-            for choice in CHOICES:
-                bridge.load(node.slot, frame=False)
-                state = bridge.step(mask(choice), HOLD, frame=False)
-                game = GameState.from_ram(state.ram)
-                choices = [*node.choices, choice]
-                if game.flag_get:
-                    return shorten(choices)
-                child = Node(-1, game, choices)
-                if state.ended or child.key in found:
-                    continue
-                slot = next(free, None)
-                if slot is None:
-                    worst = min(found.values(), key=lambda other: other.worth)
-                    if worst.worth >= child.worth:
-                        continue
-                    slot = found.pop(worst.key).slot
-                bridge.save(slot)
-                child.slot = slot
-                found[child.key] = child
-        beam = []
-        crowd: Counter[tuple[int, int]] = Counter()
-        for node in sorted(found.values(), key=lambda node: node.worth, reverse=True):
-            square = (node.game.x_pos // 16, node.game.y_pos // 16)
-            if crowd[square] < SAME_PLACE and len(beam) < BEAM:
-                crowd[square] += 1
-                beam.append(node)
+        children = _successors(bridge, beam)
+        if isinstance(children, str):
+            return children
+        beam = _best(children)
         if not beam:
             break
         best = max(best, beam[0].game.x_pos)
     raise RuntimeError(f"no run through {level} was found, the best gets to x={best}")
+
+
+def _successors(bridge: Bridge, beam: list[Node]) -> list[Node] | str:
+    """Return the states after each choice in each of the beam's states, or the run if one clears.
+
+    Where there are more than slots, the worst are left out.
+    """
+    free = iter(set(range(64)) - {node.slot for node in beam})
+    found: dict[tuple[int, ...], Node] = {}
+    for node, choice in itertools.product(beam, CHOICES):
+        bridge.load(node.slot, frame=False)
+        state = bridge.step(mask(choice), HOLD, frame=False)
+        child = Node(-1, GameState.from_ram(state.ram), [*node.choices, choice])
+        if child.game.flag_get:
+            return shorten(child.choices)
+        if state.ended or child.key in found:
+            continue
+        child.slot = next(free, -1)
+        if child.slot < 0:
+            worst = min(found.values(), key=lambda other: other.worth)
+            if worst.worth >= child.worth:
+                continue
+            child.slot = found.pop(worst.key).slot
+        bridge.save(child.slot)
+        found[child.key] = child
+    return list(found.values())
+
+
+def _best(nodes: list[Node]) -> list[Node]:
+    """Return the states to go on with: the furthest, few of them in the same place."""
+    beam: list[Node] = []
+    crowd: Counter[tuple[int, int]] = Counter()
+    for node in sorted(nodes, key=lambda node: node.worth, reverse=True):
+        square = (node.game.x_pos // 16, node.game.y_pos // 16)
+        if crowd[square] < SAME_PLACE and len(beam) < BEAM:
+            crowd[square] += 1
+            beam.append(node)
+    return beam
 
 
 def main() -> None:

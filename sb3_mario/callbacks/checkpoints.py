@@ -36,9 +36,18 @@ def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Pat
     # By way of memory: torch turns a full disk into errors of its own.
     archive = io.BytesIO()
     model.save(archive)
-    with _atomic_file(path) as file:
-        file.write(archive.getbuffer())
+    atomic_write(path, archive.getbuffer())
     return path
+
+
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that ``path`` is never half a file.
+
+    Raises:
+        OSError: The file could not be written; what was at ``path`` is still there.
+    """
+    with _atomic_file(path) as file:
+        file.write(data)
 
 
 def replay_buffer_path(checkpoint: Path) -> Path:
@@ -65,7 +74,8 @@ def newest_checkpoint(folder: str | os.PathLike[str], name_prefix: str = "rl_mod
 class AtomicCheckpointCallback(BaseCallback):
     """Saves the model every ``save_freq`` steps, and keeps the newest ``keep_last``.
 
-    Files are named as SB3's ``CheckpointCallback`` names them. Each is written under a temporary
+    Saves are made between two rollouts, when the model and its replay buffer agree. Files are named
+    as SB3's ``CheckpointCallback`` names them. Each is written under a temporary
     name, flushed to the disk and renamed, the replay buffer first: where there is a model it is
     whole, and so is its buffer. Temporary files that a crash left are removed at the start.
 
@@ -106,6 +116,10 @@ class AtomicCheckpointCallback(BaseCallback):
         self.save_replay_buffer = save_replay_buffer
         self.keep_last = keep_last
 
+    def path(self, steps: int) -> Path:
+        """Return where the model of a checkpoint is, or would be."""
+        return self.save_path / f"{self.name_prefix}_{steps}_steps.zip"
+
     def save_now(self) -> Path:
         """Save a checkpoint of this moment, for instance at Ctrl-C.
 
@@ -116,7 +130,7 @@ class AtomicCheckpointCallback(BaseCallback):
             OSError: It could not be written; the earlier checkpoints are still there.
         """
         steps = self.model.num_timesteps
-        path = self.save_path / f"{self.name_prefix}_{steps}_steps.zip"
+        path = self.path(steps)
         if self.save_replay_buffer:
             assert isinstance(self.model, OffPolicyAlgorithm)
             with _atomic_file(replay_buffer_path(path)) as file:
@@ -139,20 +153,32 @@ class AtomicCheckpointCallback(BaseCallback):
         self._due = self._next_due()
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self._due:
-            self._due = self._next_due()
-            try:
-                self.save_now()
-            except OSError as error:
-                warnings.warn(
-                    f"no checkpoint at step {self.num_timesteps}: {error}. Training goes on, "
-                    f"the earlier checkpoints are whole, the next try is at step {self._due}",
-                    stacklevel=2,
-                )
         return True
 
+    # Between two rollouts every transition is in the replay buffer, and learned from when due;
+    # within one, the newest is not stored yet.
+
+    def _on_rollout_start(self) -> None:
+        self._save_if_due()
+
+    def _on_training_end(self) -> None:
+        self._save_if_due()
+
+    def _save_if_due(self) -> None:
+        if self.model.num_timesteps < self._due:
+            return
+        self._due = self._next_due()
+        try:
+            self.save_now()
+        except OSError as error:
+            warnings.warn(
+                f"no checkpoint at step {self.model.num_timesteps}: {error}. Training goes on, "
+                f"the earlier checkpoints are whole, the next try is at step {self._due}",
+                stacklevel=2,
+            )
+
     def _next_due(self) -> int:
-        return (self.num_timesteps // self.save_freq + 1) * self.save_freq
+        return (self.model.num_timesteps // self.save_freq + 1) * self.save_freq
 
     def _remove_others(self, newest: int) -> None:
         """Remove all but the ``keep_last`` checkpoints up to step ``newest``."""
@@ -194,11 +220,11 @@ def _atomic_file(path: Path) -> Iterator[io.BufferedWriter]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):

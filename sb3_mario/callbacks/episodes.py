@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ class EpisodeCSVCallback(BaseCallback):
     the next environment step ends.
 
     When a run is resumed the file is cut to the rows up to the model's ``num_timesteps``: what
-    came after belongs to the part that is lost. A torn last line goes too. Put this callback
+    came after belongs to the part that is lost. A torn last line goes too. ``Monitor``'s files,
+    which do not know the steps, are cut to the same episodes. Put this callback
     before the one that saves checkpoints, so that a checkpoint's rows are written when it is.
 
     The file is locked while it is written. When the disk is full rows wait in memory, with a
@@ -73,6 +75,7 @@ class EpisodeCSVCallback(BaseCallback):
 
     Args:
         path: The file; its folder is made where it is missing.
+        monitor_files: ``Monitor``'s files, one for each environment, in order.
         verbose: 1 prints how many rows were cut when a run is resumed.
 
     Raises:
@@ -82,10 +85,17 @@ class EpisodeCSVCallback(BaseCallback):
         BlockingIOError: At the start of training: another run writes this file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], verbose: int = 0) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor_files: Sequence[Path] = (),
+        verbose: int = 0,
+    ) -> None:
         super().__init__(verbose)
         self.path = Path(path)
+        self.monitor_files = tuple(monitor_files)
         self._file: io.FileIO | None = None
+        self._waiting = b""  # rows that could not be written yet
         self._meter: LearnerMeter | None = None
 
     def close(self) -> None:
@@ -103,6 +113,8 @@ class EpisodeCSVCallback(BaseCallback):
         self._file = _open_locked(self.path)
         try:
             self._episodes = self._cut(self._file, n_envs)
+            for monitor_file, count in zip(self.monitor_files, self._episodes, strict=False):
+                _cut_monitor_file(monitor_file, count)
         except BaseException:
             self.close()
             raise
@@ -110,7 +122,6 @@ class EpisodeCSVCallback(BaseCallback):
         # Loss and Q of the running episodes, weighted by gradient steps: (n_envs, 2).
         self._sums = np.zeros((n_envs, 2))
         self._counts = np.zeros((n_envs, 2), dtype=np.int64)
-        self._waiting = b""
         self._warned_loss = self._warned_disk = False
 
     def _on_step(self) -> bool:
@@ -226,6 +237,14 @@ class EpisodeCSVCallback(BaseCallback):
         if self.verbose >= 1:
             print(f"{self.path}: {kept} episodes kept, {len(lines) - 1 - kept} cut")
         return [episodes.get(env, 0) for env in range(n_envs)]
+
+
+def _cut_monitor_file(path: Path, episodes: int) -> None:
+    """Cut a file of SB3's ``Monitor`` to its first ``episodes`` rows."""
+    *lines, _ = path.read_bytes().split(b"\n")
+    kept = lines[: 2 + episodes]  # after the line of JSON and the names of the columns
+    # The file may be open already: it is appended to, so it goes on at its new end.
+    os.truncate(path, sum(len(line) + 1 for line in kept))
 
 
 def _open_locked(path: Path) -> io.FileIO:

@@ -17,6 +17,7 @@ class _Mark(NamedTuple):
     seconds: float
     env_steps: int
     gradient_steps: int
+    spent: dict[str, float]  # seconds, by what they were spent on
 
 
 class TensorboardCallback(BaseCallback):
@@ -34,6 +35,11 @@ class TensorboardCallback(BaseCallback):
                                        ``max_a Q(s, a)``
     time/env_steps_per_second          since the last writing, with all that the run does in
     time/gradient_steps_per_second     that time: acting, learning, evaluation, checkpoints
+    milliseconds/*                     of one environment step, what it was spent on since the last
+                                       writing: ``emulator`` (waiting for it; what it does while
+                                       the learner computes is not in it), ``wire``,
+                                       ``preprocessing``, ``policy``, ``replay``, ``gradient``,
+                                       and ``other``
     sync/*                             ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of
                                        the episodes finished since training started
     =================================  ========================================================
@@ -52,6 +58,7 @@ class TensorboardCallback(BaseCallback):
         self._max_x: deque[int] = deque(maxlen=window)
         self._flags: deque[bool] = deque(maxlen=window)
         self._sync: Counter[str] = Counter()
+        self._envs_measure = self.training_env.has_attr("seconds")
         self._written = self._latest = self._mark()
 
     def _on_step(self) -> bool:
@@ -101,10 +108,24 @@ class TensorboardCallback(BaseCallback):
                 "time/gradient_steps_per_second",
                 (now.gradient_steps - since.gradient_steps) / seconds,
             )
+            self._record_spent(now, since)
+
+    def _record_spent(self, now: _Mark, since: _Mark) -> None:
+        steps = max(now.env_steps - since.env_steps, 1)
+        spent = {name: total - since.spent.get(name, 0.0) for name, total in now.spent.items()}
+        if spent:
+            spent["other"] = max(now.seconds - since.seconds - sum(spent.values()), 0.0)
+        for name, seconds in spent.items():
+            self.logger.record(f"milliseconds/{name}", seconds * 1000 / steps)
 
     def _mark(self) -> _Mark:
         assert self._meter is not None
-        return _Mark(time.monotonic(), self.model.num_timesteps, self._meter.total_updates)
+        spent = dict(getattr(self.model, "seconds", {}))
+        if self._envs_measure:
+            for seconds in self.training_env.get_attr("seconds"):
+                for name, value in seconds.items():
+                    spent[name] = spent.get(name, 0.0) + value
+        return _Mark(time.monotonic(), self.model.num_timesteps, self._meter.total_updates, spent)
 
     def _stop_measuring(self) -> None:
         if self._meter is not None:

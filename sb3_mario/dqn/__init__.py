@@ -7,9 +7,20 @@ saved model no import is needed: the file names the class, and ``DQN.load(path)`
 
 from stable_baselines3 import DQN
 
-from sb3_mario.dqn.features import FrameStackCNN
+from sb3_mario.dqn.algorithm import DivergedError, DuelingDQN
+from sb3_mario.dqn.features import FrameStackCNN, GridCNN, JointExtractor
 from sb3_mario.dqn.policies import DuelingDQNPolicy, DuelingQNetwork
+from sb3_mario.dqn.replay import FrameReplayBuffer
 
-__all__ = ["DuelingDQNPolicy", "DuelingQNetwork", "FrameStackCNN"]
+__all__ = [
+    "DivergedError",
+    "DuelingDQN",
+    "DuelingDQNPolicy",
+    "DuelingQNetwork",
+    "FrameReplayBuffer",
+    "FrameStackCNN",
+    "GridCNN",
+    "JointExtractor",
+]
 
 DQN.policy_aliases.setdefault("DuelingDQNPolicy", DuelingDQNPolicy)

@@ -11,7 +11,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
-from sb3_mario.dqn.features import FrameStackCNN
+from sb3_mario.dqn.features import FrameStackCNN, JointExtractor
 
 
 class DuelingQNetwork(QNetwork):
@@ -29,6 +29,7 @@ class DuelingQNetwork(QNetwork):
         net_arch: Units of each stream's hidden layers; None is ``[64, 64]``, as in ``QNetwork``.
         activation_fn: Activation after each hidden layer.
         normalize_images: Divide images by 255.
+        accelerate: Give images to the features extractor as bytes where it takes them.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class DuelingQNetwork(QNetwork):
         net_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
         normalize_images: bool = True,
+        accelerate: bool = True,
     ) -> None:
         super().__init__(
             observation_space,
@@ -49,6 +51,11 @@ class DuelingQNetwork(QNetwork):
             net_arch,
             activation_fn,
             normalize_images,
+        )
+        self._give_bytes = (
+            accelerate
+            and normalize_images
+            and isinstance(features_extractor, FrameStackCNN | JointExtractor)
         )
         # What SB3 built, features to one output an action, is the advantage stream.
         self.advantage_net = self.q_net
@@ -60,12 +67,19 @@ class DuelingQNetwork(QNetwork):
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """Return the Q-values, ``(batch, n_actions)``, of a batch of observations."""
         # (batch, features_dim)
-        features = self.extract_features(obs, self.features_extractor)
-        # (batch, 1)
-        value: th.Tensor = self.value_net(features)
-        # (batch, n_actions)
-        advantages: th.Tensor = self.advantage_net(features)
-        return value + advantages - advantages.mean(dim=1, keepdim=True)
+        features: th.Tensor = (
+            self.features_extractor(obs)
+            if self._give_bytes
+            else self.extract_features(obs, self.features_extractor)
+        )
+        # bfloat16 has steps of 0.5 at 100, as large as what tells two actions apart.
+        with th.autocast(features.device.type, enabled=False):
+            features = features.float()
+            # (batch, 1)
+            value: th.Tensor = self.value_net(features)
+            # (batch, n_actions)
+            advantages: th.Tensor = self.advantage_net(features)
+            return value + advantages - advantages.mean(dim=1, keepdim=True)
 
 
 class DuelingDQNPolicy(DQNPolicy):
@@ -81,14 +95,17 @@ class DuelingDQNPolicy(DQNPolicy):
         action_space: Action space.
         lr_schedule: Learning rate schedule.
         net_arch: Units of each stream's hidden layers; None is ``[256]`` over `FrameStackCNN` and
-            ``[64, 64]`` over any other features extractor.
+            `JointExtractor`, ``[64, 64]`` over any other features extractor.
         activation_fn: Activation after each hidden layer.
-        features_extractor_class: Features extractor; for vector observations, for instance,
-            SB3's ``FlattenExtractor``.
+        features_extractor_class: Features extractor; None is `JointExtractor` for a dict and
+            `FrameStackCNN` for everything else. For vector observations pass, for instance, SB3's
+            ``FlattenExtractor``.
         features_extractor_kwargs: Its arguments, for instance ``dict(features_dim=256)``.
         normalize_images: Divide images by 255; False where they are floats in 0 to 1 already.
         optimizer_class: Optimizer.
         optimizer_kwargs: Its arguments, without the learning rate.
+        accelerate: Give images to `FrameStackCNN` as bytes, which saves a pass over them; results
+            differ from those of SB3's way by rounding.
 
     Raises:
         ValueError: The observation does not fit the features extractor.
@@ -111,13 +128,18 @@ class DuelingDQNPolicy(DQNPolicy):
         lr_schedule: Schedule,
         net_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = FrameStackCNN,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
+        accelerate: bool = True,
     ) -> None:
-        if issubclass(features_extractor_class, FrameStackCNN):
+        self.accelerate = accelerate
+        if features_extractor_class is None:
+            is_dict = isinstance(observation_space, spaces.Dict)
+            features_extractor_class = JointExtractor if is_dict else FrameStackCNN
+        if issubclass(features_extractor_class, FrameStackCNN | JointExtractor):
             if net_arch is None:
                 net_arch = [256]
             if not normalize_images:
@@ -139,7 +161,10 @@ class DuelingDQNPolicy(DQNPolicy):
             optimizer_kwargs,
         )
 
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "accelerate": self.accelerate}
+
     def make_q_net(self) -> DuelingQNetwork:
         """Return a new network with a features extractor of its own."""
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
-        return DuelingQNetwork(**net_args).to(self.device)
+        return DuelingQNetwork(**net_args, accelerate=self.accelerate).to(self.device)

@@ -37,12 +37,16 @@ class SyncCounters:
         retakes: Pictures taken again because they showed another frame than the state's.
         mismatches: States that were not the one asked for; each ends the connection.
         reconnects: Connections made after the first.
+        emulator_seconds: Waited for the first byte of an answer.
+        wire_seconds: From that byte to the last.
     """
 
     frames: int = 0
     retakes: int = 0
     mismatches: int = 0
     reconnects: int = 0
+    emulator_seconds: float = 0.0
+    wire_seconds: float = 0.0
 
 
 class Bridge:
@@ -253,11 +257,14 @@ class Bridge:
 
     def _receive(self, what: str) -> Frame:
         """Return the next text or binary frame; the script never fragments."""
-        deadline = time.monotonic() + self.timeout
+        start = first_byte = time.monotonic()
+        deadline = start + self.timeout
         while True:
             for event in self._protocol.events_received():
                 assert isinstance(event, Frame)
                 if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                    self.counters.emulator_seconds += first_byte - start
+                    self.counters.wire_seconds += time.monotonic() - first_byte
                     return event
             self._flush()  # answers to pings
             if self._protocol.state is not ConnectionState.OPEN:
@@ -267,15 +274,15 @@ class Bridge:
                     f"the connection to FCEUX is closed: {closed or 'without a word'}"
                 )
             self._receive_some(deadline, what)
+            if first_byte == start:
+                first_byte = time.monotonic()
 
     def _receive_some(self, deadline: float, what: str) -> None:
-        remaining = deadline - time.monotonic()
+        # After the deadline what has arrived still counts: it may be this process that stood still.
+        self._socket.settimeout(max(deadline - time.monotonic(), 0.0))
         try:
-            if remaining <= 0:
-                raise TimeoutError
-            self._socket.settimeout(remaining)
             self._protocol.receive_from(self._socket, self._scratch)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             self.abort()
             raise BridgeTimeoutError(
                 f"no answer from FCEUX for {self.timeout:g} seconds while waiting for {what}"
@@ -294,5 +301,3 @@ class Bridge:
             except OSError as error:
                 self.abort()
                 raise BridgeClosedError(f"the connection to FCEUX broke: {error}") from error
-
-

@@ -26,6 +26,7 @@ class DirectReader(StreamReader):
         self.missing: memoryview | None = None  # the part of a long read not yet received
 
     def read_exact(self, n: int) -> Generator[None, None, bytearray]:
+        """Return ``n`` bytes; see the stock reader's, which this stands in for."""
         if n <= CHUNK:
             return (yield from super().read_exact(n))
         result = bytearray(n)
@@ -58,9 +59,7 @@ class Client(ClientProtocol):
     reader: DirectReader
 
     def __init__(self, uri: str, subprotocol: str, max_size: int) -> None:
-        super().__init__(
-            parse_uri(uri), subprotocols=[Subprotocol(subprotocol)], max_size=max_size
-        )
+        super().__init__(parse_uri(uri), subprotocols=[Subprotocol(subprotocol)], max_size=max_size)
         self.reader = DirectReader()
         self.parser = self.parse()  # the one made by super() holds on to the stock reader
         next(self.parser)

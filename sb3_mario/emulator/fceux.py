@@ -117,7 +117,7 @@ class Fceux:
                 "SB3_MARIO_IDLE_SECONDS": str(IDLE_SECONDS),
             }
             # absolute: FCEUX runs in a folder of its own
-            game = os.path.abspath(rom)
+            game = str(Path(rom).absolute())
             command = [str(program), "--sound", "0", "--loadlua", str(script), game]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -189,9 +189,10 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
     # FCEUX would keep its settings there, shared by all
     for name in ("FCEUX_HOME", "FCEUX_CONFIG_DIR", "XDG_CONFIG_HOME"):
         environment.pop(name, None)
-    # opencv-python, once imported, points here to Qt plugins of its own, which fit no other program
+    # opencv-python points Qt at its own plugins, which FCEUX's Qt cannot load
     for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
-        environment.pop(name, None)
+        if "cv2" in Path(environment.get(name, "")).parts:
+            del environment[name]
     if not window:
         return environment | {"QT_QPA_PLATFORM": "offscreen", "SDL_VIDEODRIVER": "dummy"}
     linux = sys.platform.startswith("linux")

@@ -98,7 +98,7 @@ def decode_answer(data: bytes | bytearray | memoryview, message_id: int) -> dict
     return answer
 
 
-def decode_state(data: bytearray | bytes, message_id: int) -> State:
+def decode_state(data: bytes | bytearray | memoryview, message_id: int) -> State:
     """Return the state message that answers request ``message_id``.
 
     The picture is a view of ``data``, which must not change afterwards.

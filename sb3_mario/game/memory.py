@@ -45,8 +45,8 @@ CLOCK_DIGITS: Final = (0x7F8, 3)
 # The screen and what is on it
 LEFT_EDGE_PAGE: Final = 0x71A
 LEFT_EDGE_IN_PAGE: Final = 0x71C
-ENEMY_SLOTS: Final = 5
-ENEMY_ACTIVE: Final = 0x0F  # and the next four; so for all of ENEMY_*
+ENEMY_SLOTS: Final = 6  # the last is for what blocks release, and the flag of a pole
+ENEMY_ACTIVE: Final = 0x0F  # and the next five; so for all of ENEMY_*
 ENEMY_TYPE: Final = 0x16
 ENEMY_X_PAGE: Final = 0x6E
 ENEMY_X_IN_PAGE: Final = 0x87
@@ -74,7 +74,7 @@ class Enemy(NamedTuple):
     """One occupied enemy slot.
 
     Attributes:
-        slot: 0 to 4.
+        slot: 0 to 5; 5 is a power-up, a vine or the flag of the pole.
         type: The game's number: 0x06 goomba, 0x2D Bowser, 0x31 the flag of the pole.
         x: Pixels from the level's left end.
         y: Pixels from the top of the screen.
@@ -138,6 +138,14 @@ class GameState:
         counts as on it, and so does this.
         """
         return (255 if self._ram[Y_PAGE] else 510) - self._ram[Y_ON_SCREEN]
+
+    @property
+    def y_on_screen(self) -> int:
+        """Pixels from the top of the screen to his box; beyond 255 below it, negative above: 0x3B8.
+
+        The page is at 0xB5.
+        """
+        return self._ram[Y_ON_SCREEN] + (self._ram[Y_PAGE] - 1) * 256
 
     @property
     def x_speed(self) -> int:
@@ -301,7 +309,7 @@ class GameState:
 
     @property
     def enemies(self) -> tuple[Enemy, ...]:
-        """Occupied enemy slots; lifts, the flag and other moving things are among them: 0x0F."""
+        """Occupied slots; power-ups, lifts and other moving things are among them: 0x0F-0x14."""
         ram = self._ram
         return tuple(
             Enemy(
@@ -323,9 +331,11 @@ class GameState:
             row 0 starts 32 pixels below the top of the screen.
         """
         count = 2 * TILE_ROWS * TILE_COLUMNS
-        pages = np.frombuffer(self._ram, np.uint8, count, TILES)
-        pages = pages.reshape(2, TILE_ROWS, TILE_COLUMNS)
-        return pages.transpose(1, 0, 2).reshape(TILE_ROWS, 2 * TILE_COLUMNS)
+        buffers = np.frombuffer(self._ram, np.uint8, count, TILES)
+        # (buffer, row, column) to (row, buffer and column)
+        pages = buffers.reshape(2, TILE_ROWS, TILE_COLUMNS).transpose(1, 0, 2)
+        side_by_side: npt.NDArray[np.uint8] = pages.reshape(TILE_ROWS, 2 * TILE_COLUMNS)
+        return side_by_side
 
     def _number(self, address: int, digits: int) -> int:
         """Return the number whose digits are in memory, 0 where a byte is no digit."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.callbacks.toy_mario import MakeModel, ToyMario
 Rows = list[dict[str, str]]
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Ends training where a crash would."""
 
 
@@ -35,7 +35,7 @@ class CrashAt(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.step:
-            raise Crash
+            raise CrashError
         return True
 
 
@@ -99,8 +99,8 @@ def test_every_episode_of_every_environment_has_one_row(make_model: MakeModel, p
 def test_a_row_is_in_the_file_as_soon_as_its_episode_has_ended(
     make_model: MakeModel, path: Path
 ) -> None:
-    with pytest.raises(Crash):
-        make_model().learn(100, callback=[EpisodeCSVCallback(path), CrashAt(11)])
+    with closing(EpisodeCSVCallback(path)) as callback, pytest.raises(CrashError):
+        make_model().learn(100, callback=[callback, CrashAt(11)])
     assert [row["timesteps"] for row in read(path)] == ["5", "11"]
 
 
@@ -184,7 +184,7 @@ def test_a_resumed_run_has_each_episode_once_and_none_of_the_lost_part(
 ) -> None:
     episodes = EpisodeCSVCallback(path)
     checkpoints = AtomicCheckpointCallback(18, tmp_path / "checkpoints")
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         make_model().learn(100, callback=[episodes, checkpoints, CrashAt(35)])
     episodes.close()  # as the end of the process does
     kept = path.read_bytes()
@@ -293,10 +293,10 @@ def test_rows_wait_while_the_disk_is_full_and_none_is_torn_or_lost(
 
         def _on_step(self) -> bool:
             if self.num_timesteps == 7:
-                limit = os.path.getsize(path) + 10
+                limit = path.stat().st_size + 10
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             if self.num_timesteps == 19:
-                sizes.append(os.path.getsize(path))
+                sizes.append(path.stat().st_size)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
             return True
 
@@ -327,8 +327,8 @@ def test_a_loss_that_is_not_finite_is_one_warning_and_stands_in_the_file(
 
 def test_an_environment_without_monitor_is_an_error_that_says_so(path: Path) -> None:
     model = DQN("MlpPolicy", DummyVecEnv([ToyMario]), buffer_size=100, learning_starts=1000)
-    with pytest.raises(ValueError, match="Monitor"):
-        model.learn(10, callback=EpisodeCSVCallback(path))
+    with closing(EpisodeCSVCallback(path)) as callback, pytest.raises(ValueError, match="Monitor"):
+        model.learn(10, callback=callback)
 
 
 def test_an_episode_cut_by_a_time_limit_wrapper_ends_at_the_step_limit(path: Path) -> None:

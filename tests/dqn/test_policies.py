@@ -215,7 +215,7 @@ def test_float_images_need_only_normalize_images_to_be_off() -> None:
 
 
 def test_images_are_scaled_to_one_before_the_convolutions() -> None:
-    network = make_policy().q_net
+    network = make_policy(accelerate=False).q_net
     seen: list[th.Tensor] = []
     network.features_extractor.register_forward_hook(lambda _, args, __: seen.append(args[0]))
     network(th.full((1, 8, 84, 84), 255, dtype=th.uint8))

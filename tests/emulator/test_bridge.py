@@ -150,7 +150,7 @@ class TestWithFceux:
 
 def connect_and_reset(behaviour: Behaviour, **options: float) -> None:
     with script(behaviour) as port:
-        bridge = Bridge(port, TOKEN, **options)  # type: ignore[arg-type]
+        bridge = Bridge(port, TOKEN, **options)
         try:
             bridge.reset(1, 1)
             bridge.step(0)
@@ -171,9 +171,7 @@ class TestFaults:
     def test_a_state_of_another_frame_is_an_error(self, frame_id: int) -> None:
         def behaviour(connection: ServerConnection) -> None:
             connection.send(state(request_of(connection)["id"]))
-            connection.send(
-                state(request_of(connection)["id"], frame_id=frame_id, advanced=4)
-            )
+            connection.send(state(request_of(connection)["id"], frame_id=frame_id, advanced=4))
 
         with pytest.raises(SyncError, match=f"frame {frame_id}, 4 frames run"):
             connect_and_reset(behaviour)
@@ -234,7 +232,7 @@ class TestFaults:
             request_of(connection)
             connection.close(1011, "the game is on fire")
 
-        with pytest.raises(BridgeClosedError, match="1011.*the game is on fire"):
+        with pytest.raises(BridgeClosedError, match=r"1011.*the game is on fire"):
             connect_and_reset(behaviour)
 
     def test_a_message_over_the_limit_is_refused(self) -> None:

@@ -19,7 +19,7 @@ RIGHT_MASKS = (0, RIGHT, RIGHT | A, RIGHT | B, RIGHT | A | B)
 
 def test_buttons_have_the_order_of_the_controller() -> None:
     order = ["A", "B", "select", "start", "up", "down", "left", "right"]
-    assert BUTTONS == {name: 1 << bit for bit, name in enumerate(order)}
+    assert {name: 1 << bit for bit, name in enumerate(order)} == BUTTONS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_ram_of_another_length_is_refused() -> None:
 
 def test_a_number_is_not_taken_for_memory() -> None:
     with pytest.raises(TypeError):
-        GameState.from_ram(2048)  # type: ignore[arg-type]
+        GameState.from_ram(2048)
 
 
 def test_later_changes_of_the_buffer_do_not_show() -> None:

@@ -161,7 +161,7 @@ def test_a_wrong_path_is_never_passed_over(
     with pytest.raises(RomNotFoundError, match=r"argument: there is no file .*none\.nes"):
         find_rom(tmp_path / "none.nes")
     monkeypatch.setenv("SB3_MARIO_ROM", str(write(tmp_path / "bad.nes", b"bad")))
-    with pytest.raises(RomError, match="SB3_MARIO_ROM: .*not an iNES file"):
+    with pytest.raises(RomError, match=r"SB3_MARIO_ROM: .*not an iNES file"):
         find_rom()
 
 

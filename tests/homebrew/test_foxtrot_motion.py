@@ -22,7 +22,8 @@ def jump(first: int, up: int, down: int, held: int) -> list[int]:
     Speeds in 1/256 pixel a frame; ``up`` is the gravity while A is held (``held`` frames) and he
     rises, ``down`` else; he falls at most 4 pixels a frame.
     """
-    y, speed, places = FLOOR * 256, first, []
+    y, speed = FLOOR * 256, first
+    places: list[int] = []
     while not places or places[-1] != FLOOR:
         light = len(places) < held and speed < 0
         speed = min(speed + (up if light else down), 4 * 256)

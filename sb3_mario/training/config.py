@@ -17,9 +17,11 @@ import gymnasium as gym
 import yaml
 from gymnasium.envs.registration import load_env_creator
 from stable_baselines3 import DQN
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.dqn.policies import DQNPolicy
 
+from sb3_mario.dqn import DuelingDQN
 from sb3_mario.resources import hyperparams_dir
 
 
@@ -41,7 +43,7 @@ class Algorithm:
 
 
 ALGORITHMS: Final = {
-    "dueling_dqn": Algorithm(DQN, "sb3_mario.dqn.DuelingDQNPolicy"),
+    "dueling_dqn": Algorithm(DuelingDQN, "sb3_mario.dqn.DuelingDQNPolicy"),
     "dqn": Algorithm(DQN, "CnnPolicy"),
 }
 
@@ -91,7 +93,7 @@ class Settings:
     n_timesteps: int
     n_envs: int
     env_kwargs: dict[str, Any]
-    policy: type[BasePolicy]
+    policy: type[DQNPolicy]
     arguments: dict[str, Any]
     plain: dict[str, Any]
 
@@ -206,7 +208,8 @@ def make_settings(values: Mapping[str, Any], algorithm: str, env_id: str) -> Set
         ConfigError: A key or a value is not allowed.
     """
     cls, default_policy = ALGORITHMS[algorithm].cls, ALGORITHMS[algorithm].policy
-    hints = typing.get_type_hints(cls.__init__)
+    # SB3 names VecEnv in a type without importing it.
+    hints = typing.get_type_hints(cls.__init__, localns={"VecEnv": VecEnv})
     allowed = _arguments_of(cls.__init__) - set(_BY_FLAG) - {"_init_setup_model"} | _RUN_KEYS
     for key in values:
         if key in _BY_FLAG:
@@ -285,16 +288,16 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def _policy(name: Any, cls: type[DQN]) -> type[BasePolicy]:
+def _policy(name: Any, cls: type[DQN]) -> type[DQNPolicy]:
     # For the name "DuelingDQNPolicy".
     importlib.import_module("sb3_mario.dqn")
     if isinstance(name, str) and "." not in name:
         if name not in cls.policy_aliases:
             _refuse_unknown([name], cls.policy_aliases, "policy: there is no")
-        return cls.policy_aliases[name]
+        name = f"{cls.policy_aliases[name].__module__}.{cls.policy_aliases[name].__qualname__}"
     policy = _class(name, "policy")
-    if not issubclass(policy, BasePolicy):
-        raise ConfigError(f"policy: {name} is no policy of Stable-Baselines3")
+    if not issubclass(policy, DQNPolicy):
+        raise ConfigError(f"policy: {name} is no policy of Stable-Baselines3's DQN")
     return policy
 
 

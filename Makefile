@@ -1,0 +1,82 @@
+# Everything from a fresh Debian machine on: `make train`, `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+# The release that is tested; the package takes others too (setup.cfg).
+TORCH ?= torch==2.13.0
+ARGS ?=
+
+RUN_PACKAGES := fceux lua-socket lua-dkjson
+TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
+BIN := $(VENV)/bin
+
+.PHONY: help install install-dev real-rom train test lint format bench clean
+
+help:
+	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
+	@echo "make test  [ARGS=...]  install what is missing, then all tests (pytest ARGS, busted)"
+	@echo "make lint              ruff, mypy, luacheck"
+	@echo "make format            ruff's formatter"
+	@echo "make bench             the benchmarks; see benchmarks/"
+	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
+	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
+	@echo "make clean             remove what make and the tests wrote, but $(VENV) and logs/"
+
+install: $(VENV)/.installed
+
+install-dev: $(VENV)/.installed-dev
+
+train: install
+	$(BIN)/python train.py --algo dueling_dqn $(ARGS)
+
+test: install-dev
+	$(BIN)/python -m pytest $(ARGS)
+	busted
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	luacheck --quiet lua_bridge
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install real-rom $(VENV)-peer/.installed
+	$(BIN)/python -m benchmarks.env_throughput --peer-python $(VENV)-peer/bin/python $(ARGS)
+
+real-rom: $(VENV)/.real-rom
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# What stands behind the names above. Each stamp is written when its step is done.
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/pip
+	./tools/apt-install $(RUN_PACKAGES)
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	./tools/apt-install $(TEST_PACKAGES)
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+$(VENV)/.real-rom: | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --no-deps gym-super-mario-bros==7.4.0
+	touch $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || ./tools/apt-install python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+# The peer of the benchmarks needs an older NumPy than this package.
+$(VENV)-peer/.installed:
+	$(PYTHON) -m venv $(VENV)-peer
+	$(VENV)-peer/bin/pip install --quiet "$(TORCH)"
+	$(VENV)-peer/bin/pip install --quiet "numpy<2" "opencv-python<4.12" "gym<0.27" \
+		gym-super-mario-bros==7.4.0 "stable-baselines3>=2.7,<3"
+	touch $@

@@ -1,0 +1,159 @@
+"""Evaluation during training: greedy, on emulators of its own, from the same starts each time."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+from sb3_mario.callbacks.checkpoints import atomic_save_model, atomic_write
+
+
+class EvaluationCallback(BaseCallback):
+    """Plays ``n_eval_episodes`` every ``eval_freq`` steps and keeps the best model.
+
+    SB3's ``EvalCallback`` with the same files (``evaluations.npz``, ``best_model.zip``) and the
+    same figures in TensorBoard (``eval/mean_reward``, ``eval/mean_ep_length``,
+    ``eval/success_rate``, here the share of flags; and ``eval/max_x_mean``), but: steps are
+    ``num_timesteps``, however many environments there are; every evaluation plays the same starts,
+    so that two differ by the model alone; files are whole or as they were; and when a run is
+    resumed, earlier evaluations stay and count.
+
+    Args:
+        eval_env: Environments with SB3's ``Monitor``, and random no-op starts: a game without
+            chance would play the same episode ``n_eval_episodes`` times.
+        eval_freq: Environment steps (``num_timesteps``) between evaluations.
+        folder: Where the files go.
+        n_eval_episodes: Episodes of each evaluation.
+        seed: Seeds the starts.
+        on_step: Called at each step of an evaluation; may raise to give it up.
+        verbose: 1 prints a line for each evaluation.
+
+    Raises:
+        ValueError: ``eval_freq`` or ``n_eval_episodes`` is below 1. At the start of training: the
+            earlier evaluations in the folder had another number of episodes.
+    """
+
+    def __init__(
+        self,
+        eval_env: VecEnv,
+        eval_freq: int,
+        folder: str | os.PathLike[str],
+        n_eval_episodes: int = 10,
+        seed: int = 0,
+        on_step: Callable[[], None] | None = None,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__(verbose)
+        for name, value in (("eval_freq", eval_freq), ("n_eval_episodes", n_eval_episodes)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.eval_env = eval_env
+        self.eval_freq = eval_freq
+        self.folder = Path(folder)
+        self.n_eval_episodes = n_eval_episodes
+        self.seed = seed
+        self.best_mean_reward = -np.inf
+        self._on_eval_step = on_step
+        # timesteps (n,), results, ep_lengths and successes (n, n_eval_episodes)
+        self._evaluations: dict[str, list[Any]] = {
+            name: [] for name in ("timesteps", "results", "ep_lengths", "successes")
+        }
+
+    def _on_training_start(self) -> None:
+        self._due = self._next_due()
+        if self.num_timesteps > 0:
+            self._restore()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._evaluate_if_due()
+
+    def _on_training_end(self) -> None:
+        self._evaluate_if_due()
+
+    def _next_due(self) -> int:
+        return (self.model.num_timesteps // self.eval_freq + 1) * self.eval_freq
+
+    def _evaluate_if_due(self) -> None:
+        if self.model.num_timesteps >= self._due:
+            self._due = self._next_due()
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        last_infos: list[dict[str, Any]] = []
+
+        def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+            if locals_["done"]:
+                last_infos.append(locals_["info"])
+            if self._on_eval_step is not None:
+                self._on_eval_step()
+
+        self.eval_env.seed(self.seed)
+        self.model.policy.set_training_mode(False)
+        rewards, lengths = evaluate_policy(
+            self.model,
+            self.eval_env,
+            self.n_eval_episodes,
+            deterministic=True,
+            return_episode_rewards=True,
+            callback=watch,
+        )
+        successes = [bool(info.get("is_success")) for info in last_infos]
+        max_x = [info["max_x"] for info in last_infos if "max_x" in info]
+        mean_reward = float(np.mean(rewards))
+        row = (self.model.num_timesteps, rewards, lengths, successes)
+        for values, value in zip(self._evaluations.values(), row, strict=True):
+            values.append(value)
+        self._save()
+
+        self.logger.record("eval/mean_reward", mean_reward)
+        self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
+        self.logger.record("eval/success_rate", float(np.mean(successes)))
+        if max_x:
+            self.logger.record("eval/max_x_mean", float(np.mean(max_x)))
+        self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.model.num_timesteps)
+
+        best = mean_reward > self.best_mean_reward
+        if best:
+            self.best_mean_reward = mean_reward
+            atomic_save_model(self.model, self.folder / "best_model.zip")
+        if self.verbose >= 1:
+            reached = f", largest x {np.mean(max_x):,.0f} on average" if max_x else ""
+            tqdm.write(
+                f"Evaluation at {self.model.num_timesteps:,} steps: reward {mean_reward:,.1f} "
+                f"± {np.std(rewards):,.1f}{reached}, flag in {sum(successes)} of "
+                f"{len(successes)} episodes{' (best so far)' if best else ''}"
+            )
+
+    def _save(self) -> None:
+        archive = io.BytesIO()
+        np.savez(archive, **{name: np.array(v) for name, v in self._evaluations.items()})  # type: ignore[arg-type]
+        atomic_write(self.folder / "evaluations.npz", archive.getbuffer())
+
+    def _restore(self) -> None:
+        """Take over the evaluations up to ``num_timesteps``; the best of all keeps its model."""
+        path = self.folder / "evaluations.npz"
+        if not path.is_file():
+            return
+        with np.load(path) as archive:
+            stored = {name: archive[name] for name in self._evaluations}
+        if stored["results"].shape[1:] != (self.n_eval_episodes,):
+            raise ValueError(
+                f"{path} has {stored['results'].shape[1:]} episodes an evaluation, this run "
+                f"{self.n_eval_episodes}: use the same number"
+            )
+        self.best_mean_reward = float(stored["results"].mean(axis=1).max())
+        kept = int(np.searchsorted(stored["timesteps"], self.num_timesteps, side="right"))
+        self._evaluations = {name: list(values[:kept]) for name, values in stored.items()}

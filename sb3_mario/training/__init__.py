@@ -1,0 +1,1 @@
+"""What ``train.py`` runs: arguments, hyperparameters, the run's folder, and the run itself."""

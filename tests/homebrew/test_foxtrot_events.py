@@ -10,9 +10,9 @@ from sb3_mario.game.levels import death_cause
 from sb3_mario.game.memory import DYING, PLAYING, GameState
 from tests.homebrew.conftest import Play
 
-BEETLE, WASP, BERRY = 0x06, 0x0F, 0x2E
+BEETLE, BERRY = 0x06, 0x2E
 FLAT = 0x20
-TO_THE_BERRY = "R:325 -:40 A:20 -:40"
+TO_THE_BERRY = "R:352 -:40 A:20 -:40"
 
 
 def raw(state: GameState) -> bytes:
@@ -38,17 +38,16 @@ def test_a_brick_holds_against_the_small_hero(play: Play) -> None:
     assert states[-1].score == 0
 
 
-def test_a_berry_makes_tall_and_a_wasp_small_again(play: Play) -> None:
-    states = play((1, 1), TO_THE_BERRY + " RB:140")
-    assert raw(states[400])[0x14] == 1  # the sixth slot
-    assert raw(states[400])[0x1B] == BERRY
+def test_a_berry_makes_tall_and_a_beetle_small_again(play: Play) -> None:
+    states = play((1, 1), TO_THE_BERRY + " R:420")
+    assert states[440].enemies[-1][:2] == (5, BERRY)  # in the sixth slot
     powers = [state.power for state in states]
     tall = powers.index(1)
     small = powers.index(0, tall)
     assert states[tall].score == states[tall - 1].score + 1000
     assert states[tall].player_state == PLAYING  # the growing itself was skipped
     assert states[tall - 1].hurt_timer == states[tall].hurt_timer == 0
-    assert any(enemy.type == WASP for enemy in states[small].enemies)
+    assert states[small].enemies[0].type == BEETLE
     assert states[small].hurt_timer == 8
     assert states[small].lives == 2
     # in units of 21 frames
@@ -61,7 +60,7 @@ def test_a_berry_makes_tall_and_a_wasp_small_again(play: Play) -> None:
 def test_growing_and_shrinking_take_45_frames_that_nobody_plays(bridge: Bridge) -> None:
     bridge.reset(1, 1, frame=False)
     skipped = []
-    for buttons, count in frames(TO_THE_BERRY + " RB:140"):
+    for buttons, count in frames(TO_THE_BERRY + " R:420"):
         for _ in range(count):
             state = bridge.step(buttons, 1, frame=False)
             if state.skipped:
@@ -70,9 +69,9 @@ def test_growing_and_shrinking_take_45_frames_that_nobody_plays(bridge: Bridge) 
 
 
 def test_the_tall_hero_breaks_bricks(play: Play) -> None:
-    last = play((1, 1), TO_THE_BERRY + " R:136 -:40 A:20 -:10")[-1]
+    last = play((1, 1), TO_THE_BERRY + " R:196 -:40 A:20 -:10")[-1]
     assert last.power == 1
-    assert last.tiles[7, 44 % 32 : 48 % 32].tolist() == [0, 0, 0xC0, 0x51]
+    assert last.tiles[7, 52 % 32 : 56 % 32].tolist() == [0, 0, 0xC0, 0x51]
     assert last.score == 1000 + 50
 
 
@@ -100,10 +99,11 @@ def test_a_beetle_kills(play: Play) -> None:
 
 
 def test_a_pit_kills(play: Play) -> None:
-    last = play((1, 1), "R:750")[-1]
+    last = play((1, 4), "R:200")[-1]
     assert last.player_state == PLAYING
     assert raw(last)[0xB5] == 2
-    assert 66 * 16 - 3 <= last.x_pos <= 68 * 16 - 13
+    # three columns of lava; his feet are from 3 to 12 pixels right of his place
+    assert 15 * 16 - 3 <= last.x_pos <= 18 * 16 - 13
     assert last.has_fallen
     assert death_cause(last) == "pit"
 
@@ -119,7 +119,7 @@ def test_the_clock_kills_after_24_frames_for_each_of_its_units(play: Play) -> No
     assert (almost.player_state, almost.time) == (PLAYING, 1)
 
 
-@pytest.mark.parametrize("level", [(1, 1), (1, 2)], ids=["pit", "beetle"])
+@pytest.mark.parametrize("level", [(1, 4), (1, 2)], ids=["lava", "beetle"])
 def test_after_a_death_the_level_starts_again_with_a_life_less(
     bridge: Bridge, level: tuple[int, int]
 ) -> None:

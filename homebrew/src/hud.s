@@ -5,7 +5,6 @@
 TICK = 24 ; frames of a unit of the clock
 DRAIN_POINTS = 5 ; 50 points for a unit left
 COIN_POINTS = 2  ; 200
-COINS_FOR_LIFE = 100
 
 ; Addresses in video memory.
 LABELS = $2042

@@ -104,7 +104,8 @@ title_wait:
   lda stage
   cmp #LAST_STAGE + 1
   bcs @stay
-  inc mode
+  lda #MODE_PLAY
+  sta mode
   lda #0
   sta task
 @stay:

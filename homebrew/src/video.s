@@ -2,7 +2,9 @@
 ;
 ; Video memory can only be written while no picture is sent. The program queues what it wants
 ; written, as blocks of: address (high byte first), count (bit 7: downwards instead of across),
-; bytes. A zero in place of an address ends the queue.
+; bytes. A zero in place of an address ends the queue. The most that comes together in a frame of a
+; level is 49 bytes in 10 blocks (a column's half, all digits, two bumped blocks, a coin): about 1,250
+; cycles of the 1,700 that the sprites leave.
 
 .include "memory.inc"
 

@@ -1,8 +1,8 @@
 """Plays the same buttons on the free game and on Super Mario Bros., and prints both games' states.
 
-``python -m homebrew.tools.compare``, in the project's folder, prints Markdown tables. Each scene starts
-at the first playable frame of 1-1. The last one needs other buttons in each game, since the levels
-differ: a stored run each that clears it.
+``python -m homebrew.tools.compare``, in the project's folder, prints Markdown tables. Each scene
+starts at the first playable frame of 1-1. The last one needs other buttons in each game, since the
+levels differ: a stored run each that clears it.
 """
 
 from __future__ import annotations

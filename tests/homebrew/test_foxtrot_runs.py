@@ -11,19 +11,30 @@ from sb3_mario.game.memory import FLAG_SLIDE, GameState
 
 LEVELS = [level for level in ALL_LEVELS if level.world <= 2]
 FRAME_COUNTER = 0x09  # of the game, not of the emulator
+SCREEN_STOPS = 2000  # pixels; no level's last screen starts before
 
 
 def clear(bridge: Bridge, level: Level) -> GameState:
-    """Play the stored run to the pole; check that no frame is skipped on the way."""
+    """Play the stored run to the pole; check memory, and that no frame is skipped, on the way."""
     state = bridge.reset(level.world, level.stage, whole_game=True, frame=False)
     start, counted, total = state.emulator_frame, state.ram[FRAME_COUNTER], 0
+    before = game = GameState.from_ram(state.ram)
+    clock = game.time
     for buttons, count in frames(stored_run(str(level))):
         state = bridge.step(buttons, count, frame=False)
         total += state.advanced
+        assert not state.skipped  # nobody grows on these runs
         assert state.emulator_frame - start == total
         assert (state.ram[FRAME_COUNTER] - counted) % 256 == total % 256, f"lag before {total}"
-        game = GameState.from_ram(state.ram)
+        before, game = game, GameState.from_ram(state.ram)
         assert not (game.is_dying or game.is_dead)
+        # at the pole the clock has stopped
+        assert game.time == clock - (total - game.flag_get) // 24
+        assert (game.world, game.stage) == (level.world, level.stage)
+        assert state.ram[0x75E] == game.coins >= before.coins
+        assert game.score >= before.score + 200 * (game.coins - before.coins)
+        assert state.ram[0x3AD] == game.x_pos - game.left_edge_x <= 240
+        assert game.left_edge_x >= max(before.left_edge_x, min(game.x_pos - 112, SCREEN_STOPS))
         if state.ended:
             break
     return game

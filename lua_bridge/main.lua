@@ -4,6 +4,7 @@
 --   SB3_MARIO_TOKEN         what a client must present (required)
 --   SB3_MARIO_PORT          port on 127.0.0.1; 0, the default, takes a free one
 --   SB3_MARIO_SPEED         FCEUX's speed: "maximum" (default) or "normal", 60 frames a second
+--   SB3_MARIO_KEYBOARD      1 lets the keys of FCEUX's window play too
 --   SB3_MARIO_IDLE_SECONDS  ends FCEUX after so long without a client; default 10
 --   SB3_MARIO_STRIP_KEY     number; where it is set, every picture on the screen says its frame
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
@@ -158,6 +159,9 @@ local function main()
     draw_strips(strip_key)
   end
   mario.boot(strip_key ~= nil)
+  if os.getenv("SB3_MARIO_KEYBOARD") == "1" then
+    mario.listen_to_keyboard()
+  end
   log("ready on port " .. bridge:port())
   local reason = serve(bridge, tonumber(os.getenv("SB3_MARIO_IDLE_SECONDS") or 10))
   bridge:close()

@@ -30,6 +30,7 @@ local MASKS = {
 
 local read, write = memory.readbyte, memory.writebyte
 local pads = {} -- button mask -> table for joypad.set
+local keyboard = false -- the keys of FCEUX's window press buttons too
 local title -- the state every level is started from
 local levels = {} -- "1-1" -> kept state at its first playable frame
 local slots = {} -- the client's states
@@ -46,8 +47,10 @@ local function pad(mask)
   if not buttons then
     buttons = {}
     for _, entry in ipairs(MASKS) do
-      -- false, not nil: nil would let the keyboard of a visible window through
-      buttons[entry[2]] = math.floor(mask / entry[1]) % 2 == 1
+      local held = math.floor(mask / entry[1]) % 2 == 1
+      if held or not keyboard then -- nil, not false, lets the keyboard through
+        buttons[entry[2]] = held
+      end
     end
     pads[mask] = buttons
   end
@@ -139,6 +142,12 @@ end
 local function is_playing()
   return read(MODE) == MODE_PLAY and read(TASK) == TASK_PLAY and read(PLAYER_STATE) == PLAYING
     and read(Y_PAGE) <= 1
+end
+
+--- Lets the keys of FCEUX's window press the buttons that the client does not hold.
+function mario.listen_to_keyboard()
+  keyboard = true
+  pads = {}
 end
 
 --- Runs to the title screen. Once, before anything else.

@@ -132,6 +132,16 @@ describe("mario", function()
     end
   end)
 
+  it("leaves the buttons that are not held to the keyboard, once told to", function()
+    mario.reset(1, 1, 0, false)
+    mario.step(0x80, 1)
+    mario.listen_to_keyboard()
+    pressed = {}
+    mario.step(0x80, 1)
+    mario.step(0, 1)
+    assert.are.same({ { right = true }, {} }, pressed)
+  end)
+
   for name, values in pairs({
     ["dies"] = { [STATE] = 11 },
     ["falls into a pit"] = { [Y_PAGE] = 2 },

@@ -84,6 +84,7 @@ class Fceux:
         screen: Take the pictures from the screen: from the window where it is shown, else from a
             private display, which needs Xvfb. Needs python-xlib, and X11.
         speed: ``"maximum"``, or ``"normal"`` for 60 frames a second.
+        keyboard: Let the keys of the window press buttons too.
         start_timeout: Seconds until FCEUX must be ready.
         timeout: Seconds to wait for each answer.
 
@@ -105,6 +106,7 @@ class Fceux:
         window: bool = False,
         screen: bool = False,
         speed: str = "maximum",
+        keyboard: bool = False,
         start_timeout: float = 30.0,
         timeout: float = 20.0,
     ) -> None:
@@ -132,9 +134,12 @@ class Fceux:
                 "SB3_MARIO_TOKEN": token,
                 "SB3_MARIO_PORT": "0",
                 "SB3_MARIO_SPEED": speed,
+                "SB3_MARIO_KEYBOARD": str(int(keyboard)),
                 "SB3_MARIO_IDLE_SECONDS": str(IDLE_SECONDS),
             }
-            command = [str(program), "--sound", "0", "--loadlua", str(script), os.fspath(rom)]
+            # absolute: FCEUX runs in a folder of its own
+            game = str(Path(rom).absolute())
+            command = [str(program), "--sound", "0", "--loadlua", str(script), game]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
                     tied_to_parent(command),

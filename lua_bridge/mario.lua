@@ -179,7 +179,7 @@ local function start_level(world, stage)
       return true
     end
   end
-  return nil, ("%d-%d did not start within %d frames: is this ROM Super Mario Bros.?"):format(
+  return nil, ("%d-%d did not start within %d frames: does this game have that level?"):format(
     world, stage, START_LIMIT)
 end
 

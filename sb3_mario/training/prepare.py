@@ -90,8 +90,14 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
     options["trained_agent"] = None if weights is None else str(weights)
     algorithm = options["algo"]
     env_id = options["env"] = resolve_env_id(options["env"])
+    rom = find_rom(options["rom"])
     conf_file = options["conf_file"]
-    values = load_hyperparams(algorithm, env_id, Path(conf_file) if conf_file else None)
+    values = load_hyperparams(
+        algorithm,
+        env_id,
+        Path(conf_file) if conf_file else None,
+        rom.name.lower() if rom.free else None,
+    )
     values = merge(values, parse_assignments(options["hyperparams"], "-params/--hyperparams"))
     env_kwargs = parse_assignments(options["env_kwargs"], "--env-kwargs")
     values = merge(values, {"env_kwargs": env_kwargs} if env_kwargs else {})
@@ -101,7 +107,6 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
     settings = make_settings(values, algorithm, env_id)
     if options["seed"] is None:
         options["seed"] = secrets.randbelow(2**16)
-    rom = find_rom(options["rom"])
     options |= {"rom": str(rom.path.resolve()), "rom_sha1": rom.sha1}
     options["n_timesteps"], options["n_envs"] = settings.n_timesteps, settings.n_envs
     _check_machine(options, settings)

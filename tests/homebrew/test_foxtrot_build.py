@@ -63,7 +63,7 @@ def test_without_any_other_rom_it_is_the_one_that_is_found(
     monkeypatch.delenv("SB3_MARIO_ROM", raising=False)
     monkeypatch.setattr(roms, "_gym_super_mario_bros", lambda: None)
     rom = find_rom()
-    assert (rom.source, rom.name) == ("homebrew", "foxtrot")
+    assert (rom.source, rom.name) == ("homebrew", "Foxtrot")
     assert rom.path.read_bytes() == foxtrot.read_bytes()
 
 

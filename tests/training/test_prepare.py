@@ -203,7 +203,7 @@ def test_another_game_is_found_out_at_the_start(
     game = tmp_path / "game.nes"
     game.write_bytes(b"NES\x1a\x02\x01\x01\x00" + bytes(8 + 40 * 1024))
     error = refused(capsys, "-f", tmp_path / "logs", *TINY, "--rom", game, status=1)
-    assert "is this ROM Super Mario Bros.?" in error
+    assert "does this game have that level?" in error
     assert [path.name for path in tmp_path.iterdir()] == ["game.nes"]
 
 

@@ -7,10 +7,10 @@ TORCH ?= torch==2.13.0
 ARGS ?=
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
-TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
+TEST_PACKAGES := cc65 lua5.1 lua-busted lua-check xvfb xauth openbox
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev real-rom train doctor test test-slow soak lint format bench clean
+.PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format bench clean
 
 help:
 	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint              ruff, mypy, luacheck"
 	@echo "make format            ruff's formatter"
 	@echo "make bench             the benchmarks; see benchmarks/"
+	@echo "make rom               build Foxtrot, the free game; needs cc65"
 	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
 	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
 	@echo "make clean             remove what make and the tests wrote, but $(VENV) and logs/"
@@ -57,6 +58,9 @@ format: install-dev
 
 bench: install real-rom $(VENV)-peer/.installed
 	$(BIN)/python -m benchmarks.env_throughput --peer-python $(VENV)-peer/bin/python $(ARGS)
+
+rom:
+	$(MAKE) -C homebrew
 
 real-rom: $(VENV)/.real-rom
 

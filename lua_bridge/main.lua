@@ -1,9 +1,11 @@
 --- What FCEUX runs: serves the game to one WebSocket client, one request at a time.
 --
 -- Settings come from the environment, so that the token shows in no command line:
---   SB3_MARIO_TOKEN              what a client must present (required)
---   SB3_MARIO_PORT               port on 127.0.0.1; 0, the default, takes a free one
---   SB3_MARIO_SPEED              "maximum" (default) or "normal", 60 frames a second
+--   SB3_MARIO_TOKEN      what a client must present (required)
+--   SB3_MARIO_PORT       port on 127.0.0.1; 0, the default, takes a free one
+--   SB3_MARIO_SPEED      FCEUX's speed: "maximum" (default) or "normal", 60 frames a second
+--   SB3_MARIO_KEYBOARD   1 lets the keys of FCEUX's window play too
+--   SB3_MARIO_STRIP_KEY  number; where it is set, every picture on the screen says its frame
 -- and in seconds, the deadlines that sb3_mario/emulator/deadlines.py explains; without them those
 -- of websocket/server.lua hold, and there is no heartbeat:
 --   SB3_MARIO_ALONE_SECONDS, SB3_MARIO_HANDSHAKE_SECONDS, SB3_MARIO_SEND_SECONDS,
@@ -11,7 +13,7 @@
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
 package.path = here .. "?.lua;" .. package.path
 
-local socket, messages, mario, server -- loaded under pcall, see the end
+local socket, messages, mario, server, strip -- loaded under pcall, see the end
 
 local WIDTH, HEIGHT = 256, 240
 local GD_HEADER = 11 -- bytes before the pixels in what FCEUX gives
@@ -92,6 +94,24 @@ function handlers.load(bridge, request)
   return answer_state(bridge, request, ok and 0, err or 0)
 end
 
+function handlers.redraw(bridge, request)
+  local ok, err = mario.redraw()
+  if not ok then
+    return bridge:send_text(messages.error(request.id, "refused", err))
+  end
+  return bridge:send_text(messages.answer(request.id, "redraw", { frame_id = mario.frame_id() }))
+end
+
+--- Makes FCEUX draw the strips into each picture that it shows. `mario.picture` stays without.
+local function draw_strips(key)
+  gui.register(function()
+    local frame_id = mario.frame_id() + 1 -- of the frame that has just been run
+    local image = strip.image(frame_id, strip.code(key, frame_id, emu.getscreenpixel))
+    gui.gdoverlay(0, 0, image)
+    gui.gdoverlay(0, HEIGHT - strip.LINES, image)
+  end)
+end
+
 local function seconds(name)
   return tonumber(os.getenv("SB3_MARIO_" .. name .. "_SECONDS"))
 end
@@ -145,7 +165,14 @@ local function main()
     return err
   end
   emu.speedmode(os.getenv("SB3_MARIO_SPEED") or "maximum")
-  mario.boot()
+  local strip_key = tonumber(os.getenv("SB3_MARIO_STRIP_KEY"))
+  if strip_key then
+    draw_strips(strip_key)
+  end
+  mario.boot(strip_key ~= nil)
+  if os.getenv("SB3_MARIO_KEYBOARD") == "1" then
+    mario.listen_to_keyboard()
+  end
   log("ready on port " .. bridge:port())
   local reason = serve(bridge, seconds("ALONE") or 10)
   bridge:close()
@@ -157,6 +184,7 @@ local loaded, problem = pcall(function()
   socket = require("socket")
   messages = require("messages")
   mario = require("mario")
+  strip = require("strip")
   server = require("websocket.server")
 end)
 log("end: " .. (loaded and main() or "cannot load a Lua module: " .. tostring(problem)))

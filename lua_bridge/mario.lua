@@ -30,6 +30,7 @@ local MASKS = {
 
 local read, write = memory.readbyte, memory.writebyte
 local pads = {} -- button mask -> table for joypad.set
+local keyboard = false -- the keys of FCEUX's window press buttons too
 local title -- the state every level is started from
 local levels = {} -- "1-1" -> kept state at its first playable frame
 local slots = {} -- the client's states
@@ -37,14 +38,19 @@ local whole_game = false
 local ready = false -- a level has been started
 local frame_id = 0 -- counts every frame run and every state loaded; never goes back
 local picture -- of a loaded state: the emulator itself draws nothing until the next frame
+-- Where the screen must show every state, also one just loaded: the last frame, ready to be run
+-- again, for only a frame that runs is drawn. { state = before it, mask = its buttons, kept = }
+local last
 
 local function pad(mask)
   local buttons = pads[mask]
   if not buttons then
     buttons = {}
     for _, entry in ipairs(MASKS) do
-      -- false, not nil: nil would let the keyboard of a visible window through
-      buttons[entry[2]] = math.floor(mask / entry[1]) % 2 == 1
+      local held = math.floor(mask / entry[1]) % 2 == 1
+      if held or not keyboard then -- nil, not false, lets the keyboard through
+        buttons[entry[2]] = held
+      end
     end
     pads[mask] = buttons
   end
@@ -52,6 +58,13 @@ local function pad(mask)
 end
 
 local function advance(mask)
+  if last then
+    if last.kept then
+      last = { state = savestate.create() }
+    end
+    savestate.save(last.state)
+    last.mask = mask
+  end
   joypad.set(1, pad(mask))
   emu.frameadvance()
   frame_id = frame_id + 1
@@ -74,16 +87,37 @@ function mario.frame_id()
 end
 
 local function keep()
+  if last then
+    last.kept = true
+    return { last = last, whole_game = whole_game }
+  end
   local kept = { state = savestate.create(), picture = mario.picture(), whole_game = whole_game }
   savestate.save(kept.state)
   return kept
 end
 
 local function restore(kept)
+  whole_game = kept.whole_game
+  if kept.last then
+    savestate.load(kept.last.state)
+    advance(kept.last.mask)
+    return
+  end
   savestate.load(kept.state)
   picture = kept.picture
-  whole_game = kept.whole_game
   frame_id = frame_id + 1
+end
+
+--- Draws the newest frame on the screen once more, where `boot` was told so.
+-- @return true, or nil and a sentence
+function mario.redraw()
+  if not last then
+    return nil, "the screen is not in use: start FCEUX with SB3_MARIO_STRIP_KEY"
+  end
+  frame_id = frame_id - 1 -- it is the same frame
+  savestate.load(last.state)
+  advance(last.mask)
+  return true
 end
 
 --- Whether Mario fell to his death; out of the clouds he falls back into the level.
@@ -110,8 +144,16 @@ local function is_playing()
     and read(Y_PAGE) <= 1
 end
 
+--- Lets the keys of FCEUX's window press the buttons that the client does not hold.
+function mario.listen_to_keyboard()
+  keyboard = true
+  pads = {}
+end
+
 --- Runs to the title screen. Once, before anything else.
-function mario.boot()
+-- @param on_screen whether the screen must show every state, also one that is loaded
+function mario.boot(on_screen)
+  last = on_screen and { state = savestate.create() } or nil
   for _ = 1, TITLE_FRAMES do
     advance(0)
   end
@@ -137,7 +179,7 @@ local function start_level(world, stage)
       return true
     end
   end
-  return nil, ("%d-%d did not start within %d frames: is this ROM Super Mario Bros.?"):format(
+  return nil, ("%d-%d did not start within %d frames: does this game have that level?"):format(
     world, stage, START_LIMIT)
 end
 

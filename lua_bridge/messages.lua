@@ -2,7 +2,8 @@
 -- Twin of sb3_mario/emulator/protocol.py; tests/vectors/protocol.json holds both together.
 --
 -- Requests are JSON texts `{"id": 1, "type": "step", ...}`. Answers repeat the id: JSON for
--- `hello`, `save`, `close` and `error`, one binary state message for `reset`, `step` and `load`.
+-- `hello`, `save`, `redraw`, `close` and `error`, one binary state message for `reset`, `step` and
+-- `load`.
 --
 -- A state message is a 44-byte little-endian header, the picture where asked for (pixels of R, G,
 -- B and 0), and the RAM. The header:
@@ -65,6 +66,7 @@ local REQUESTS = {
   },
   save = { slot = integer(0, messages.MAX_SLOTS - 1) },
   load = { slot = integer(0, messages.MAX_SLOTS - 1), frame = boolean },
+  redraw = {},
   close = {},
 }
 

@@ -7,6 +7,7 @@ the fast part before it starts anything.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import re
@@ -67,12 +68,14 @@ class Wanted:
         log_folder: Where it writes; None where that is seen to elsewhere.
         device: torch's device.
         window: Whether FCEUX's window is to be shown.
+        screen: Whether pictures are to be taken from the screen.
     """
 
     rom: str | None = None
     log_folder: Path | None = Path("logs")
     device: str = "auto"
     window: bool = False
+    screen: bool = False
 
 
 def fast_checks(wanted: Wanted) -> Iterator[Finding]:
@@ -80,6 +83,7 @@ def fast_checks(wanted: Wanted) -> Iterator[Finding]:
     yield from check_fceux()
     yield check_rom(wanted.rom)
     yield check_display(wanted.window)
+    yield check_screen(wanted.screen)
     yield check_port()
     if wanted.log_folder is not None:
         yield check_folder("log folder", wanted.log_folder)
@@ -219,6 +223,21 @@ def _display_problem() -> str | None:
     return f"DISPLAY is {display}, but no X server answers there"
 
 
+def check_screen(wanted: bool) -> Finding:
+    """Check what ``frames="screen"`` needs; only ``wanted`` makes it necessary."""
+    name, status = "screen", "FAILED" if wanted else "note"
+    if not sys.platform.startswith("linux"):
+        mend = "use frames='bridge', which brings the same pictures"
+        return Finding(name, status, "frames='screen' works with X11 on Linux only", mend)
+    if importlib.util.find_spec("Xlib") is None:
+        mend = 'pip install "sb3-mario[screen]"'
+        return Finding(name, status, "frames='screen' needs python-xlib, which is missing", mend)
+    if shutil.which("Xvfb") is None:
+        text = "there is no Xvfb, the private display that frames='screen' needs without a window"
+        return Finding(name, status, text, "apt install xvfb (Debian, Ubuntu)")
+    return Finding(name, "ok", "frames='screen' has python-xlib and Xvfb")
+
+
 def check_port() -> Finding:
     """Check that programs can speak with each other on this machine."""
     try:
@@ -304,7 +323,8 @@ def check_device(device: str) -> Finding:
 def check_game(wanted: Wanted) -> Finding:
     """Start the game, test it, and measure how fast it runs."""
     try:
-        fceux = Fceux(_find_rom(wanted.rom).path, window=wanted.window)
+        rom = _find_rom(wanted.rom).path
+        fceux = Fceux(rom, window=wanted.window, screen=wanted.screen)
         try:
             self_test(fceux.bridge, Level(1, 1))
             with_pictures, without = (_frames_per_second(fceux, frame) for frame in (True, False))
@@ -350,9 +370,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-f", "--log-folder", type=Path, default=Path("logs"), metavar="DIR")
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
     parser.add_argument("--window", action="store_true", help="FCEUX's window is to be shown")
+    parser.add_argument(
+        "--screen", action="store_true", help="pictures are to be taken from the screen"
+    )
     parser.add_argument("--fast", action="store_true", help="start no game")
     args = parser.parse_args(argv)
-    wanted = Wanted(args.rom, args.log_folder, args.device, args.window)
+    wanted = Wanted(args.rom, args.log_folder, args.device, args.window, args.screen)
     failed = 0
     for finding in _all_checks(wanted, fast=args.fast):
         print(_line(finding), flush=True)

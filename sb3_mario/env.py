@@ -78,6 +78,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         level: ``"1-1"`` to ``"8-4"``, or None for the whole game.
         rom: Path of the ROM; None looks in the usual places, see
             `sb3_mario.game.roms.find_rom`.
+        frames: Where pictures come from: ``"bridge"``, with the state, or ``"screen"``, from
+            FCEUX's window: the one that is shown, or one on a private display. Between the first
+            and the last 8 lines, which the screen's lack (see `sb3_mario.emulator.strip`), both
+            are the same, pixel for pixel. ``"screen"`` takes about twice as long. It needs
+            Linux with X11, python-xlib, and Xvfb where no window is shown.
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
         actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
@@ -95,11 +100,13 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         window: Show FCEUX's window, at full speed.
         render_mode: ``"rgb_array"`` (``(240, 256, 3)`` uint8), ``"human"`` (FCEUX's window at 60
             frames a second) or None.
-        timeout: Seconds to wait for each answer of the emulator.
+        timeout: Seconds to wait for each answer of the emulator, and for each picture on the
+            screen.
 
     Raises:
         RomError: There is no ROM, or the file is none.
-        StartError: FCEUX or a display is missing.
+        StartError: FCEUX is missing; at the first `reset` also where a display, or what
+            ``frames="screen"`` needs, is.
         ValueError: An argument is out of range.
 
     Example:
@@ -121,6 +128,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         level: str | None = "1-1",
         *,
         rom: str | os.PathLike[str] | None = None,
+        frames: str = "bridge",
         obs: str = "pixels",
         actions: str | Sequence[Sequence[str]] = "simple",
         frame_skip: int = 4,
@@ -138,6 +146,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be 'rgb_array' or 'human', got {render_mode!r}")
+        if frames not in ("bridge", "screen"):
+            raise ValueError(f"frames must be 'bridge' or 'screen', got {frames!r}")
         _check_range("frame_skip", frame_skip, 1, 60)
         _check_range("frame_stack", frame_stack, 1, 64)
         _check_range("frame_size", frame_size, 8, 240)
@@ -159,6 +169,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         )
         self.render_mode = render_mode
         self._ram_hash = ram_hash
+        self._screen = frames == "screen"
         self._window = window or render_mode == "human"
         self._timeout = timeout
         self._buttons = button_masks(actions)
@@ -231,6 +242,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             whole_game=self.whole_game,
             frame=self._wants_picture,
         )
+
+    @property
+    def state(self) -> GameState:
+        """The newest state; after a `reset`."""
+        return self._game
 
     def begin_step(self, action: np.int64 | int) -> None:
         """Send an action, so that FCEUX works while this process does something else.
@@ -336,6 +352,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             self._fceux = Fceux(
                 self.rom.path,
                 window=self._window,
+                screen=self._screen,
                 speed="normal" if self.render_mode == "human" else "maximum",
                 timeout=self._timeout,
             )

@@ -11,6 +11,7 @@ import pytest
 from sb3_mario.emulator.fceux import Fceux
 from sb3_mario.game.roms import RomError, find_rom
 
+FREE_GAME = Path(__file__).parents[1] / "homebrew" / "foxtrot.nes"
 VECTORS = Path(__file__).parent / "vectors"
 
 
@@ -19,7 +20,7 @@ def _real_rom() -> Path | None:
         rom = find_rom()
     except RomError:
         return None
-    return rom.path if rom.known else None
+    return rom.path if rom.known and not rom.free else None
 
 
 REAL_ROM = _real_rom()
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def rom() -> Path:
     """The real game. Only for tests marked ``real_rom``."""
     assert REAL_ROM is not None, "mark this test with @pytest.mark.real_rom"
+    return REAL_ROM
+
+
+@pytest.fixture(params=["foxtrot", pytest.param("real", marks=pytest.mark.real_rom)])
+def game(request: pytest.FixtureRequest) -> Path:
+    """Both games in turn: the free one always, the real one where it is."""
+    if request.param == "foxtrot":
+        return FREE_GAME
+    assert REAL_ROM is not None
     return REAL_ROM
 
 

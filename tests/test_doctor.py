@@ -87,6 +87,7 @@ def test_a_whole_installation_passes_and_its_speed_is_measured(
         r"ok  FCEUX: 2\.\d+\.\d+ \(/",
         r"ok  Lua: modules socket, mime, dkjson, bit",
         r"ok  ROM: Super Mario Bros\. ",
+        r"ok  screen: ",
         r"ok  ports: 127\.0\.0\.1 takes connections",
         r"ok  log folder: logs can be written to, [\d.,]+ GB are free",
         r"ok  temporary folder: ",
@@ -217,6 +218,24 @@ def test_a_display_that_is_there() -> None:
     result = command("--fast", "--window", prefix=("xvfb-run", "-a"))
     assert result.returncode == 0, result.stdout
     assert re.search(r"ok  display: :\d+", result.stdout)
+
+
+@pytest.mark.real_rom
+@pytest.mark.parametrize("missing", ["python-xlib", "Xvfb"])
+def test_what_pictures_from_the_screen_need(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    assert "ok  screen: frames='screen' has python-xlib and Xvfb" in examine(failed=None)
+    if missing == "Xvfb":
+        monkeypatch.setattr(shutil, "which", which_but("Xvfb", shutil.which))
+    else:
+        monkeypatch.setitem(sys.modules, "Xlib", None)
+    assert re.search(rf"note  screen: .*{missing}", examine(failed=None))
+    assert missing in examine("--screen", failed="screen")
+
+
+def which_but(hidden: str, which: Callable[..., str | None]) -> Callable[..., str | None]:
+    return lambda name, **kwargs: None if name == hidden else which(name, **kwargs)
 
 
 @pytest.mark.real_rom

@@ -21,7 +21,12 @@ import sb3_mario
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sb3_mario"
 # Names to import that differ from the names to install.
-DISTRIBUTIONS = {"cv2": "opencv-python", "yaml": "pyyaml", "stable_baselines3": "stable-baselines3"}
+DISTRIBUTIONS = {
+    "Xlib": "python-xlib",
+    "cv2": "opencv-python",
+    "yaml": "pyyaml",
+    "stable_baselines3": "stable-baselines3",
+}
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -131,7 +136,7 @@ def test_whatever_is_imported_is_required(metadata: email.message.Message) -> No
     required = {
         re.split(r"[<>=!~; \[]", requirement)[0].lower()
         for requirement in metadata.get_all("Requires-Dist", [])
-        if "extra ==" not in requirement
+        if "extra ==" not in requirement or "extra == 'screen'" in requirement.replace('"', "'")
     }
     imported = set()
     for path in PACKAGE.rglob("*.py"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -58,6 +59,27 @@ def test_it_gives_what_sb3s_dummy_vec_env_gives() -> None:
             envs.close()
     assert runs[0] == runs[1]
     assert any(b"terminal" not in step and b"stuck" in step for step in runs[0])
+
+
+@pytest.mark.real_rom
+def test_pictures_from_several_screens_do_not_mix() -> None:
+    levels = ("1-1", "1-2")
+    screens = EmulatorVecEnv(
+        [partial(SuperMarioBrosEnv, level, frames="screen") for level in levels]
+    )
+    bridges = EmulatorVecEnv([partial(SuperMarioBrosEnv, level) for level in levels])
+    try:
+        screens.seed(1)
+        bridges.seed(1)
+        assert np.array_equal(screens.reset(), bridges.reset())
+        for step in range(40):
+            actions = np.array([RIGHT, A_RIGHT][:: 1 if step % 3 else -1])
+            seen, true = np.array([envs.step(actions)[0] for envs in (screens, bridges)])
+            assert np.array_equal(seen[:, :, 3:81], true[:, :, 3:81])
+            assert not np.array_equal(seen[0], seen[1])
+    finally:
+        screens.close()
+        bridges.close()
 
 
 @pytest.mark.real_rom

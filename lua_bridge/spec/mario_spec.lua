@@ -17,12 +17,12 @@ local function fake()
   _G.savestate = {
     create = function() return {} end,
     save = function(kept)
-      kept.frames = frames
-      for address, value in pairs(ram) do kept[address] = value end
+      kept.frames, kept.ram, kept.script = frames, {}, { unpack(script) }
+      for address, value in pairs(ram) do kept.ram[address] = value end
     end,
     load = function(kept)
-      ram, frames = {}, kept.frames
-      for address, value in pairs(kept) do ram[address] = value end
+      frames, ram, script = kept.frames, {}, { unpack(kept.script) }
+      for address, value in pairs(kept.ram) do ram[address] = value end
     end,
   }
   _G.emu = {
@@ -132,6 +132,16 @@ describe("mario", function()
     end
   end)
 
+  it("leaves the buttons that are not held to the keyboard, once told to", function()
+    mario.reset(1, 1, 0, false)
+    mario.step(0x80, 1)
+    mario.listen_to_keyboard()
+    pressed = {}
+    mario.step(0x80, 1)
+    mario.step(0, 1)
+    assert.are.same({ { right = true }, {} }, pressed)
+  end)
+
   for name, values in pairs({
     ["dies"] = { [STATE] = 11 },
     ["falls into a pit"] = { [Y_PAGE] = 2 },
@@ -224,5 +234,93 @@ describe("mario", function()
     mario.picture()
     mario.picture()
     assert.are.equal(1, shots)
+  end)
+
+  it("draws again only where the screen must show every state", function()
+    mario.reset(1, 1, 0, false)
+    local ok, err = mario.redraw()
+    assert.is_nil(ok)
+    assert.is_truthy(err:find("SB3_MARIO_STRIP_KEY", 1, true))
+  end)
+end)
+
+describe("mario, where the screen must show every state", function()
+  local drawn -- what the screen shows: memory and frame id
+
+  before_each(function()
+    fake()
+    package.loaded.mario = nil
+    mario = require("mario")
+    local run = _G.emu.frameadvance
+    _G.emu.frameadvance = function()
+      run()
+      ram[0] = (ram[0] or 0) + (pressed[#pressed].right and 1 or 0)
+      drawn = { x = ram[0], frames = frames, frame_id = mario.frame_id() + 1 }
+    end
+    mario.boot(true)
+  end)
+
+  after_each(function()
+    package.loaded.mario = nil
+    _G.memory, _G.joypad, _G.gui, _G.savestate, _G.emu = nil, nil, nil, nil, nil
+  end)
+
+  local function assert_shown()
+    assert.are.same({ x = ram[0], frames = frames, frame_id = mario.frame_id() }, drawn)
+  end
+
+  it("shows the first frame of a level, without running one more", function()
+    mario.reset(1, 1, 0, false)
+    assert_shown()
+    local first = drawn
+    mario.step(0x80, 4)
+    mario.reset(1, 1, 0, false)
+    assert_shown()
+    assert.are.equal(first.frames, drawn.frames)
+    assert.are.equal(first.x, drawn.x)
+  end)
+
+  it("shows a kept state when it is loaded, however often", function()
+    mario.reset(1, 1, 0, false)
+    mario.step(0x80, 4)
+    mario.save(3)
+    local kept = drawn
+    mario.step(0x80, 6)
+    for _ = 1, 2 do
+      local before = mario.frame_id()
+      mario.load(3)
+      assert_shown()
+      assert.are.same({ kept.x, kept.frames }, { drawn.x, drawn.frames })
+      assert.are.equal(before + 1, mario.frame_id())
+      mario.step(0x80, 1)
+      assert.are.equal(kept.x + 1, ram[0])
+    end
+  end)
+
+  it("draws the newest frame again: the same memory, the same id", function()
+    mario.reset(1, 1, 0, false)
+    for _, go in ipairs({
+      function() mario.step(0x80, 4) end,
+      function() mario.save(1) end,
+      function() mario.load(1) end,
+      function() mario.reset(1, 1, 3, false) end,
+    }) do
+      go()
+      local x, before, id = ram[0], frames, mario.frame_id()
+      for _ = 1, 2 do
+        drawn = nil
+        assert.is_true(mario.redraw())
+        assert_shown()
+        assert.are.same({ x, before, id }, { ram[0], frames, mario.frame_id() })
+      end
+    end
+  end)
+
+  it("asks FCEUX for no picture", function()
+    mario.reset(1, 1, 0, false)
+    mario.step(0x80, 4)
+    mario.save(1)
+    mario.load(1)
+    assert.are.equal(0, shots)
   end)
 end)

@@ -358,6 +358,10 @@ class DuelingDQN(DQN):
 
         discounts = batch.discounts if batch.discounts is not None else self.gamma
         with self._autocast():
+            # First, so that autocast's copies of the weights are made with a gradient, and serve
+            # the choice of the next action too.
+            # (batch, actions)
+            q_values = self.q_net(batch.observations).float()
             with th.no_grad():
                 # (batch, actions)
                 next_q_values = self.q_net_target(batch.next_observations)
@@ -367,8 +371,7 @@ class DuelingDQN(DQN):
                 next_values = next_q_values.gather(1, next_actions).float()
                 rewards = batch.rewards * self.reward_scale
                 targets = rewards + (1 - batch.dones) * discounts * next_values
-            # (batch, actions), then (batch, 1)
-            q_values = self.q_net(batch.observations).float()
+        # (batch, 1)
         q_values = q_values.gather(1, batch.actions.long())
         errors = F.smooth_l1_loss(q_values, targets, reduction="none")
         weights = getattr(batch, "weights", None)

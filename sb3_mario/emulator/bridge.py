@@ -3,7 +3,8 @@
 Between two requests a `Heartbeat` answers the script's pings and sends its own.
 
 Every state is checked to be the one asked for: the answer repeats the request's id, and its frame
-id must follow from the frames run. A state that does not fit is an error, never data.
+id must follow from the frames run (`FrameSynchronizer`). A state that does not fit is an error,
+never data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from websockets.exceptions import InvalidStatus
@@ -31,25 +31,7 @@ from sb3_mario.emulator.errors import (
 )
 from sb3_mario.emulator.heartbeat import Heartbeat
 from sb3_mario.emulator.protocol import State
-
-
-@dataclass(slots=True)
-class SyncCounters:
-    """How well states and pictures have kept together, since the connection was made.
-
-    Attributes:
-        frames: Frames run.
-        retakes: Pictures taken again because they showed another frame than the state's.
-        mismatches: States that were not the one asked for; each ends the connection.
-        emulator_seconds: Waited for the first byte of an answer.
-        wire_seconds: From that byte to the last.
-    """
-
-    frames: int = 0
-    retakes: int = 0
-    mismatches: int = 0
-    emulator_seconds: float = 0.0
-    wire_seconds: float = 0.0
+from sb3_mario.emulator.sync import FrameSynchronizer, SyncCounters
 
 
 class Bridge:
@@ -61,11 +43,10 @@ class Bridge:
         port: Port that the script listens on.
         token: The launch's secret.
         host: Always loopback; the script binds no other.
-        timeout: Seconds to wait for a connection and for each answer.
-
-    Attributes:
-        frame_id: Id of the newest frame; -1 before the first state.
-        counters: See `SyncCounters`.
+        timeout: Seconds to wait for a connection, for each answer, and for each picture on the
+            screen.
+        sync: Keeps states and pictures together; where it has a screen, pictures come from there.
+            None for pictures that come with their states.
 
     Raises:
         BridgeError: Nothing listens there, or the script refused the connection.
@@ -78,14 +59,15 @@ class Bridge:
         *,
         host: str = "127.0.0.1",
         timeout: float = deadlines.ANSWER_SECONDS,
+        sync: FrameSynchronizer | None = None,
     ) -> None:
         self.port = port
         self.token = token
         self.timeout = timeout
-        self.frame_id = -1
-        self.counters = SyncCounters()
+        self._sync = sync or FrameSynchronizer()
         self._next_id = 0
         self._awaited: int | None = None
+        self._awaited_frame = False
         self._scratch = memoryview(bytearray(CHUNK))
         # The heartbeat's thread takes turns with the caller's.
         self._lock = threading.RLock()
@@ -107,6 +89,16 @@ class Bridge:
             self._socket.close()
             raise
         self._heartbeat.start()
+
+    @property
+    def counters(self) -> SyncCounters:
+        """How well states and pictures have kept together."""
+        return self._sync.counters
+
+    @property
+    def frame_id(self) -> int:
+        """Id of the newest frame; -1 before the first state."""
+        return self._sync.states.newest_id
 
     @property
     def closed(self) -> bool:
@@ -152,22 +144,22 @@ class Bridge:
             repeat: Frames to hold them, 1 to 600; fewer are run where an episode ends.
             frame: Whether to return the picture too.
         """
-        self._awaited = self._send("step", buttons=buttons, repeat=repeat, frame=frame)
+        self._awaited_frame = frame
+        self._awaited = self._send(
+            "step", buttons=buttons, repeat=repeat, frame=frame and self._sync.screen is None
+        )
 
     def receive_step(self) -> State:
         """Wait for the state after the step that was sent.
 
         Raises:
             SyncError: The frames run do not lead from the last state to this one.
+            CaptureError: The screen does not show the picture.
         """
         if self._awaited is None:
             raise BridgeError("no step is under way: call send_step() first")
         awaited, self._awaited = self._awaited, None
-        before = self.frame_id
-        state = self._receive_state(awaited)
-        if state.frame_id != before + state.advanced:
-            raise self._mismatch(state, before)
-        return state
+        return self._receive_state(awaited, frame=self._awaited_frame, follows=True)
 
     def save(self, slot: int = 0) -> None:
         """Keep the present state in the emulator's memory, in one of 64 slots."""
@@ -176,6 +168,17 @@ class Bridge:
     def load(self, slot: int = 0, *, frame: bool = True) -> State:
         """Go back to a kept state and return it."""
         return self._ask_state("load", slot=slot, frame=frame)
+
+    def redraw(self) -> None:
+        """Make FCEUX draw its newest frame on the screen again, by running it again.
+
+        Raises:
+            SyncError: It drew another.
+        """
+        drawn = self._ask("redraw").get("frame_id")
+        if drawn != self.frame_id:
+            self.abort()
+            raise SyncError(f"FCEUX drew frame {drawn!r} again, but the newest is {self.frame_id}")
 
     def close(self) -> None:
         """Ask the script to end FCEUX, and close the connection. Never raises."""
@@ -283,20 +286,9 @@ class Bridge:
             raise WireError(f"expected JSON as the answer to {kind!r}, got binary data")
         return protocol.decode_answer(frame.data, message_id)
 
-    def _ask_state(self, kind: str, **fields: int | bool) -> State:
-        message_id = self._send(kind, **fields)
-        before = self.frame_id
-        state = self._receive_state(message_id)
-        if state.frame_id <= before:
-            raise self._mismatch(state, before)
-        return state
-
-    def _mismatch(self, state: State, before: int) -> SyncError:
-        self.counters.mismatches += 1
-        self.abort()
-        return SyncError(
-            f"frame {state.frame_id}, {state.advanced} frames run, does not follow frame {before}"
-        )
+    def _ask_state(self, kind: str, *, frame: bool, **fields: int | bool) -> State:
+        message_id = self._send(kind, frame=frame and self._sync.screen is None, **fields)
+        return self._receive_state(message_id, frame=frame, follows=False)
 
     def _send(self, kind: str, **fields: int | bool) -> int:
         with self._lock:
@@ -311,20 +303,29 @@ class Bridge:
             self._flush()
             return self._next_id
 
-    def _receive_state(self, message_id: int) -> State:
-        frame = self._receive("a state")
-        if frame.opcode is not Opcode.BINARY:
-            protocol.decode_answer(frame.data, message_id)  # raises what the script refused
+    def _receive_state(self, message_id: int, *, frame: bool, follows: bool) -> State:
+        message = self._receive("a state")
+        if message.opcode is not Opcode.BINARY:
+            protocol.decode_answer(message.data, message_id)  # raises what the script refused
             self.abort()
             raise WireError("expected a state, got JSON")
         try:
-            state = protocol.decode_state(frame.data, message_id)
+            state = protocol.decode_state(message.data, message_id)
         except WireError:
             self.counters.mismatches += 1
             self.abort()
             raise
-        self.frame_id = state.frame_id
-        self.counters.frames += state.advanced
+        try:
+            self._sync.accept(state, follows=follows)
+            return self._from_screen(state) if frame and self._sync.screen else state
+        except SyncError:
+            self.abort()
+            raise
+
+    def _from_screen(self, state: State) -> State:
+        start = time.monotonic()
+        state = self._sync.pair(state.frame_id, self.timeout, self.redraw)
+        self.counters.wire_seconds += time.monotonic() - start
         return state
 
     def _receive(self, what: str) -> Frame:

@@ -29,6 +29,10 @@ class SyncError(BridgeError):
     """A state or picture belongs to another moment than the one asked for."""
 
 
+class CaptureError(BridgeError):
+    """The screen does not show the picture of the frame asked for."""
+
+
 class RefusedError(EmulatorError):
     """FCEUX answered a request with an error; the game is as it was before.
 

@@ -6,6 +6,7 @@ Nothing outlives the trainer, however that ends:
 * When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
   (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
   a client for `deadlines.ALONE_SECONDS`.
+* A private display ends with FCEUX (`sb3_mario.emulator.xvfb`).
 * What a killed trainer leaves of its temporary folders is removed by the next start.
 """
 
@@ -19,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import weakref
 from pathlib import Path
@@ -28,6 +28,10 @@ from typing import Final
 from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.bridge import Bridge
 from sb3_mario.emulator.errors import BridgeError, StartError
+from sb3_mario.emulator.process import tied_to_parent
+from sb3_mario.emulator.screen import ScreenCapture
+from sb3_mario.emulator.sync import FrameSynchronizer
+from sb3_mario.emulator.xvfb import Xvfb
 from sb3_mario.resources import lua_bridge_dir
 
 FOLDER_PREFIX: Final = "sb3-mario-fceux-"
@@ -38,6 +42,14 @@ CONFIG: Final = "SDL.VideoDriver = 1\n"
 # Without a window FCEUX still converts every picture for it, which is a third of its time: let it
 # be one line high. What Lua reads is the whole picture all the same.
 HEADLESS_CONFIG: Final = CONFIG + "SDL.ScanLineStartNTSC = 0\nSDL.ScanLineEndNTSC = 1\n"
+# For pictures from the screen: every line, no messages over them, each pixel as a block of whole
+# screen pixels however large the window is, and no wait for a monitor's refresh.
+SCREEN_CONFIG: Final = CONFIG + (
+    "SDL.ScanLineStartNTSC = 0\nSDL.ScanLineEndNTSC = 239\nSDL.ShowGuiMessages = 0\n"
+    "SDL.AutoScale = 0\nSDL.XScale = {scale}\nSDL.YScale = {scale}\nSDL.VideoVsync = 0\n"
+)
+PRIVATE_SCALE: Final = 1
+VISIBLE_SCALE: Final = 2  # as large as FCEUX's window always is
 # Debian keeps games out of root's PATH.
 EXTRA_PATH: Final = "/usr/games:/usr/local/games"
 
@@ -69,7 +81,10 @@ class Fceux:
     Args:
         rom: Path of the ROM; the caller has checked that it is one.
         window: Show FCEUX's window. Needs a display.
+        screen: Take the pictures from the screen: from the window where it is shown, else from a
+            private display, which needs Xvfb. Needs python-xlib, and X11.
         speed: ``"maximum"``, or ``"normal"`` for 60 frames a second.
+        keyboard: Let the keys of the window press buttons too.
         start_timeout: Seconds until FCEUX must be ready.
         timeout: Seconds to wait for each answer.
 
@@ -78,8 +93,8 @@ class Fceux:
         pid: Process id.
 
     Raises:
-        StartError: FCEUX or the display is missing, or it ended or hung at start; the message
-            carries what FCEUX printed.
+        StartError: FCEUX, the display, or what the screen needs is missing, or FCEUX ended or hung
+            at start; the message carries what FCEUX printed.
     """
 
     bridge: Bridge
@@ -89,7 +104,9 @@ class Fceux:
         rom: str | os.PathLike[str],
         *,
         window: bool = False,
+        screen: bool = False,
         speed: str = "maximum",
+        keyboard: bool = False,
         start_timeout: float = deadlines.START_SECONDS,
         timeout: float = deadlines.ANSWER_SECONDS,
     ) -> None:
@@ -99,22 +116,32 @@ class Fceux:
         self._home = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self._log = self._home / LOG_NAME
         self._process: subprocess.Popen[bytes] | None = None
+        self._xvfb: Xvfb | None = None
+        self._screen: ScreenCapture | None = None
         self._owner = os.getpid()
         _running.add(self)
         token = secrets.token_urlsafe(32)
         try:
-            _write_config(self._home, CONFIG if window else HEADLESS_CONFIG)
+            config = CONFIG if window else HEADLESS_CONFIG
             environment = _environment(self._home, window)
+            if screen:
+                scale = VISIBLE_SCALE if window else PRIVATE_SCALE
+                config = SCREEN_CONFIG.format(scale=scale)
+                environment |= self._open_screen(scale, private=not window)
+            _write_config(self._home, config)
             environment |= {
                 "SB3_MARIO_TOKEN": token,
                 "SB3_MARIO_PORT": "0",
                 "SB3_MARIO_SPEED": speed,
+                "SB3_MARIO_KEYBOARD": str(int(keyboard)),
                 **deadlines.for_lua(),
             }
-            command = [str(program), "--sound", "0", "--loadlua", str(script), os.fspath(rom)]
+            # absolute: FCEUX runs in a folder of its own
+            game = str(Path(rom).absolute())
+            command = [str(program), "--sound", "0", "--loadlua", str(script), game]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    _tied_to_parent(command),
+                    tied_to_parent(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -123,9 +150,12 @@ class Fceux:
                     start_new_session=True,  # a Ctrl-C is for the trainer, which ends FCEUX itself
                 )
             self.pid = self._process.pid
+            if self._screen is not None:
+                self._screen.follow(self.pid)
             port = self._wait_until_ready(start_timeout)
             try:
-                self.bridge = Bridge(port, token, timeout=timeout)
+                sync = FrameSynchronizer(self._screen)
+                self.bridge = Bridge(port, token, timeout=timeout, sync=sync)
             except BridgeError as error:
                 raise StartError(f"{error}\n{self.output()}") from error
         except BaseException:
@@ -157,6 +187,10 @@ class Fceux:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._screen is not None:
+            self._screen.close()
+        if self._xvfb is not None:
+            self._xvfb.close()
         shutil.rmtree(self._home, ignore_errors=True)
         _running.discard(self)
 
@@ -166,6 +200,39 @@ class Fceux:
         if self._process is not None:
             self._process.kill()
         self.close()
+
+    def _open_screen(self, scale: int, *, private: bool) -> dict[str, str]:
+        """Get ready to take pictures of the screen.
+
+        Returns:
+            The part of FCEUX's environment that makes its window one to take pictures of.
+        """
+        if not sys.platform.startswith("linux"):
+            raise StartError(
+                f"frames='screen' works with X11 on Linux only, not on {sys.platform!r}: use "
+                "frames='bridge', which brings the same pictures"
+            )
+        key = secrets.randbits(32)
+        environment = {
+            "SB3_MARIO_STRIP_KEY": str(key),
+            "QT_QPA_PLATFORM": "xcb",
+            "SDL_VIDEODRIVER": "x11",
+            # a window's pixels are the screen's, whatever the desktop's scale
+            "QT_ENABLE_HIGHDPI_SCALING": "0",
+            "QT_AUTO_SCREEN_SCALE_FACTOR": "0",
+            "QT_SCALE_FACTOR": "1",
+            "SDL_RENDER_DRIVER": "software",
+        }
+        if not private:
+            self._screen = ScreenCapture(key, scale)
+            return environment
+        self._xvfb = Xvfb(self._home)
+        with self._xvfb.authorized():
+            self._screen = ScreenCapture(key, scale, self._xvfb.display)
+        return environment | {
+            "DISPLAY": self._xvfb.display,
+            "XAUTHORITY": str(self._xvfb.authority),
+        }
 
     def _wait_until_ready(self, timeout: float) -> int:
         """Return the port that the script prints once the game's title stands."""
@@ -241,16 +308,9 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
             "no display for FCEUX's window: DISPLAY is not set. Run in a desktop session, under "
             "`xvfb-run`, or without window=True and render_mode='human'."
         )
+    # X11 looks for it in HOME, which is another one for FCEUX
+    environment.setdefault("XAUTHORITY", str(Path.home() / ".Xauthority"))
     return environment
-
-
-def _tied_to_parent(command: list[str]) -> list[str]:
-    """Return the command so that Linux kills it when this process dies."""
-    # The signal comes when the *thread* that started it ends, so only the main thread may ask.
-    setpriv = shutil.which("setpriv") if sys.platform.startswith("linux") else None
-    if setpriv is None or threading.current_thread() is not threading.main_thread():
-        return command
-    return [setpriv, "--pdeathsig", "KILL", "--", *command]
 
 
 def _remove_stale_folders() -> None:

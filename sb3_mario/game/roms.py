@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import os
@@ -26,6 +27,10 @@ KNOWN_DUMPS: Final = {
     # made for 50 Hz televisions, so faster at 60; gym-super-mario-bros brings this one
     "0c4992fc08d2278697339d3b48066e7b5f943598": "Super Mario Bros. (Europe) (Rev A)",
 }
+
+FREE_GAME: Final = "Foxtrot"
+
+_warned_of: set[str] = set()  # hashes of games; one warning is enough
 
 _HOW_TO_GIVE_ONE: Final = (
     "Give one in one of three ways:\n"
@@ -52,8 +57,9 @@ class Rom:
         source: Who named it: ``"argument"``, ``"SB3_MARIO_ROM"``, ``"gym-super-mario-bros"`` or
             ``"homebrew"``.
         sha1: SHA-1 of PRG and CHR, so that files that differ in their header agree.
-        known: Whether it is a dump of Super Mario Bros. that is known to work.
-        name: The dump's name where it is known, else the file's.
+        known: Whether it is a dump of Super Mario Bros. that is known to work, or the free game.
+        name: The game's name where it is known, else the file's.
+        free: Whether it is the free game that comes with this package.
     """
 
     path: Path
@@ -61,6 +67,7 @@ class Rom:
     sha1: str
     known: bool
     name: str
+    free: bool = False
 
 
 def find_rom(rom: str | os.PathLike[str] | None = None) -> Rom:
@@ -91,13 +98,9 @@ def find_rom(rom: str | os.PathLike[str] | None = None) -> Rom:
         return _check(package, "gym-super-mario-bros")
     else:
         looked.append(f"gym-super-mario-bros: no {package}")
-    for folder in _homebrew_folders():
-        for path in sorted(folder.glob("*.nes")):
-            try:
-                return Rom(path, "homebrew", check_ines(path), known=False, name=path.stem)
-            except RomError as error:
-                looked.append(f"homebrew: {error}")
-        looked.append(f"homebrew: nothing usable in {folder}")
+    free = _free_game(looked)
+    if free is not None:
+        return free
     places = "\n".join(f"  - {place}" for place in looked)
     raise RomNotFoundError(
         f"there is no ROM of Super Mario Bros. Looked at:\n{places}\n{_HOW_TO_GIVE_ONE}"
@@ -164,14 +167,33 @@ def _check(path: Path, source: str) -> Rom:
         raise RomNotFoundError(f"{source}: {error}") from None
     except RomError as error:
         raise RomError(f"{source}: {error}") from error
-    known = sha1 in KNOWN_DUMPS
-    if not known:
+    if sha1 in KNOWN_DUMPS:
+        return Rom(path, source, sha1, known=True, name=KNOWN_DUMPS[sha1])
+    free = _free_game([])
+    if free is not None and free.sha1 == sha1:
+        return dataclasses.replace(free, path=path, source=source)
+    if sha1 not in _warned_of:
+        _warned_of.add(sha1)
         warnings.warn(
             f"{path} is no known dump of Super Mario Bros. (SHA-1 without header {sha1}): "
             "addresses in memory may differ, and results cannot be compared",
             stacklevel=3,
         )
-    return Rom(path, source, sha1, known, KNOWN_DUMPS.get(sha1, path.stem))
+    return Rom(path, source, sha1, known=False, name=path.stem)
+
+
+def _free_game(looked: list[str]) -> Rom | None:
+    """Return the free game that comes with this package; adds to ``looked`` where it is not."""
+    for folder in _homebrew_folders():
+        for path in sorted(folder.glob("*.nes")):
+            try:
+                sha1 = check_ines(path)
+            except RomError as error:
+                looked.append(f"homebrew: {error}")
+            else:
+                return Rom(path, "homebrew", sha1, known=True, name=FREE_GAME, free=True)
+        looked.append(f"homebrew: nothing usable in {folder}")
+    return None
 
 
 def _gym_super_mario_bros() -> Path | None:

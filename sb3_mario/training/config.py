@@ -187,21 +187,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return typing.cast("dict[str, Any]", _numbers(content))
 
 
-def load_hyperparams(algorithm: str, env_id: str, file: Path | None = None) -> dict[str, Any]:
+def load_hyperparams(
+    algorithm: str, env_id: str, file: Path | None = None, game: str | None = None
+) -> dict[str, Any]:
     """Return the entry for an environment, else ``default``, as rl-baselines3-zoo reads them.
 
     Args:
         algorithm: Name of the algorithm, and of the file that comes with this package.
         env_id: Full id; the entry may leave out the namespace.
         file: Another file to read.
+        game: Name of an entry to take before ``default``, for a game with needs of its own.
 
     Raises:
         ConfigError: The file cannot be read, or has no such entry.
     """
     path = file or hyperparams_dir() / f"{algorithm}.yml"
     entries = read_yaml(path)
-    for name in (env_id, env_id.removeprefix(NAMESPACE), "default"):
-        if name in entries:
+    for name in (env_id, env_id.removeprefix(NAMESPACE), game, "default"):
+        if name is not None and name in entries:
             if not isinstance(entries[name], dict):
                 raise ConfigError(f"{path}: the entry {name} must be a mapping of hyperparameters")
             return dict(entries[name])

@@ -93,8 +93,14 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
     options["trained_agent"] = None if weights is None else str(weights)
     algorithm = options["algo"]
     env_id = options["env"] = resolve_env_id(options["env"])
+    rom = find_rom(options["rom"])
     conf_file = options["conf_file"]
-    values = load_hyperparams(algorithm, env_id, Path(conf_file) if conf_file else None)
+    values = load_hyperparams(
+        algorithm,
+        env_id,
+        Path(conf_file) if conf_file else None,
+        rom.name.lower() if rom.free else None,
+    )
     values = merge(values, parse_assignments(options["hyperparams"], "-params/--hyperparams"))
     env_kwargs = parse_assignments(options["env_kwargs"], "--env-kwargs")
     values = merge(values, {"env_kwargs": env_kwargs} if env_kwargs else {})
@@ -106,7 +112,6 @@ def _prepare_new(args: argparse.Namespace, command: Sequence[str], weights: Path
         options["save_replay_buffer"] = _stores_frames_once(algorithm, settings)
     if options["seed"] is None:
         options["seed"] = secrets.randbelow(2**16)
-    rom = find_rom(options["rom"])
     options |= {"rom": str(rom.path.resolve()), "rom_sha1": rom.sha1}
     options["n_timesteps"], options["n_envs"] = settings.n_timesteps, settings.n_envs
     _check_machine(options, settings, None)
@@ -162,4 +167,5 @@ def _check_machine(options: dict[str, Any], settings: Settings, folder: Path | N
     check_env(options["env"], settings.env_kwargs | {"rom": options["rom"]})
     kwargs = settings.env_kwargs
     window = bool(kwargs.get("window")) or kwargs.get("render_mode") == "human"
-    doctor.require(doctor.Wanted(options["rom"], folder, device, window))
+    screen = kwargs.get("frames") == "screen"
+    doctor.require(doctor.Wanted(options["rom"], folder, device, window, screen))

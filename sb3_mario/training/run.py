@@ -311,7 +311,13 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
     if measured:
         speeds = ", ".join(f"{n}: {speed:,.0f}" for n, speed in measured.items())
         threads += f" (steps a second, by number of threads: {speeds})"
-    known = "" if run.rom.known or run.rom.source == "homebrew" else ", an unknown dump"
+    known = "" if run.rom.known else ", an unknown dump"
+    game = f"{run.rom.name} ({run.rom.path}, from {run.rom.source}{known})"
+    if run.rom.source == "homebrew":
+        game = (
+            f"{run.rom.name}, the free game, for no other was given or found; Super Mario Bros.: "
+            "--rom FILE, or `make real-rom`"
+        )
     start = "a new run"
     if run.checkpoint is not None:
         buffer = replay_buffer_path(run.checkpoint).is_file()
@@ -325,7 +331,7 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
     elif run.weights is not None:
         start = f"a new run with the weights of {run.weights}"
     rows = {
-        "Game": f"{run.rom.name} ({run.rom.path}, from {run.rom.source}{known})",
+        "Game": game,
         "Environment": f"{options['env']}, {run.settings.n_envs} emulator(s)",
         "Algorithm": f"{options['algo']}: {type(model).__name__}, {type(model.policy).__name__}",
         "Machine": f"{model.device}, seed {options['seed']}, {threads}",

@@ -111,6 +111,7 @@ class TestWithFceux:
             lambda: bridge.load(9),
             lambda: bridge.reset(9, 1),
             lambda: bridge.save(64),
+            lambda: bridge.redraw(),  # without a screen
         ):
             with pytest.raises(RefusedError):
                 wrong()

@@ -138,7 +138,17 @@ def test_then_the_first_usable_homebrew_without_a_warning(nowhere: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rom = find_rom()
-    assert (rom.path, rom.source, rom.known, rom.name) == (path, "homebrew", False, "b")
+    assert (rom.path, rom.source, rom.known, rom.name) == (path, "homebrew", True, "Foxtrot")
+    assert rom.free
+
+
+def test_the_free_game_is_known_wherever_it_is(nowhere: Path, tmp_path: Path) -> None:
+    write(nowhere / "game.nes", ines(bytes(40960)))
+    copy = write(tmp_path / "copy.nes", ines(bytes(40960)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rom = find_rom(copy)
+    assert (rom.path, rom.source, rom.known, rom.free) == (copy, "argument", True, True)
 
 
 def test_homebrew_is_looked_for_in_the_package_and_the_checkout() -> None:

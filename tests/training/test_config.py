@@ -241,18 +241,24 @@ def test_the_shipped_hyperparameters_are_right_for_every_environment(
 ) -> None:
     made = make_settings(load_hyperparams(algorithm, env_id), algorithm, env_id)
     assert made.policy is {"dueling_dqn": DuelingDQNPolicy, "dqn": CnnPolicy}[algorithm]
-    assert made.arguments["learning_rate"] == 1e-4
+    assert made.arguments["learning_rate"] == {"dueling_dqn": 2.5e-4, "dqn": 1e-4}[algorithm]
     assert made.n_timesteps == (5_000_000 if env_id == WHOLE_GAME_ID else 1_000_000)
     # Exploration falls over the same number of steps in both.
     assert made.n_timesteps * made.arguments["exploration_fraction"] in (300_000, 500_000)
 
 
-def test_the_two_algorithms_differ_in_their_policy_alone() -> None:
+def test_the_two_algorithms_differ_where_their_files_say_so_alone() -> None:
     dueling, plain = (read_yaml(hyperparams_dir() / f"{name}.yml") for name in ALGORITHM_NAMES)
     assert dueling.keys() == plain.keys()
     for entry in dueling:
-        assert dueling[entry].pop("policy") != plain[entry].pop("policy")
-    assert dueling == plain
+        both = dueling[entry].keys() & plain[entry].keys()
+        differing = {name for name in both if dueling[entry][name] != plain[entry][name]}
+        assert differing == {"policy", "n_envs", "train_freq", "learning_rate", "buffer_size"}
+        own = dueling[entry].keys() - plain[entry].keys()
+        assert own == {"n_steps", "double_q", "prioritized_replay", "reward_scale"}
+        # A gradient for every 4 environment steps in both.
+        assert dueling[entry]["n_envs"] * dueling[entry]["train_freq"] == 4
+        assert plain[entry]["n_envs"] * plain[entry]["train_freq"] == 4
 
 
 # From plain values to Python's objects

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
+from stable_baselines3 import DQN
 
 from sb3_mario.training.run import main
 from tests.processes import descendants
@@ -26,7 +27,27 @@ SMALL = ("--num-threads", "1", "--seed", "1", "--env-kwargs", "max_steps:25")
 TINY = (*SMALL, "-params", "buffer_size:500", "learning_starts:50")
 NO_EVALUATION = ("--eval-freq", "-1")
 
+STEPS = 260
+WHOLE_RUN = (
+    *TINY,
+    *("-n", str(STEPS), "--save-freq", "100", "--log-interval", "2"),
+    *("--eval-freq", "100", "--eval-episodes", "2"),
+)
+
 Rows = list[dict[str, str]]
+
+
+@dataclass
+class Finished:
+    """A run that came to its end.
+
+    Attributes:
+        path: Its folder.
+        printed: What it printed, both streams.
+    """
+
+    path: Path
+    printed: str
 
 
 def train(*words: str | Path) -> int:
@@ -144,3 +165,11 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def snapshot(folder: Path) -> dict[str, Any]:
     """The content of every file below a folder, by its path."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def weights(path: Path) -> dict[str, th.Tensor]:
+    return DQN.load(path, device="cpu").policy.state_dict()
+
+
+def same(one: dict[str, th.Tensor], other: dict[str, th.Tensor]) -> bool:
+    return all(th.equal(one[name], other[name]) for name in one.keys() | other.keys())

@@ -1,0 +1,1 @@
+"""The free game that the project brings along; see README.md here."""

@@ -1,0 +1,102 @@
+"""Find a trained agent by rl-baselines3-zoo's flags, and what it was trained on."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3 import DQN
+
+from sb3_mario.callbacks import newest_checkpoint
+from sb3_mario.training.config import ConfigError, merge, parse_assignments, resolve_env_id
+from sb3_mario.training.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A trained agent's file, and its environment.
+
+    Attributes:
+        path: The model.
+        env_id: Full id.
+        env_kwargs: Arguments of the environment.
+        rom: The game's file; None where nobody said.
+    """
+
+    path: Path
+    env_id: str
+    env_kwargs: dict[str, Any]
+    rom: str | None
+
+    def load(self, device: str) -> DQN:
+        """Load the model.
+
+        Raises:
+            ConfigError: It cannot be loaded.
+        """
+        try:
+            return DQN.load(self.path, device=device)
+        except Exception as error:  # torch, pickle and zipfile raise whatever they like
+            raise ConfigError(f"{self.path} cannot be loaded: {error}") from error
+
+
+def find_agent(args: argparse.Namespace) -> Agent:
+    """Return the agent that the command line names.
+
+    Raises:
+        ConfigError: There is no such file, or no run.
+    """
+    if args.model is not None:
+        path: Path = args.model
+        if not path.is_file():
+            raise ConfigError(f"--model: there is no file {path}")
+        folder = RunFolder.holding(path)
+    else:
+        folder = _find_run(args)
+        path = _choose(folder, args)
+    saved = {} if folder is None else folder.read_args()
+    hyperparams = {} if folder is None else folder.read_hyperparams()
+    given = parse_assignments(args.env_kwargs or [], "--env-kwargs")
+    env_id = resolve_env_id(args.env) if args.env else str(saved.get("env", resolve_env_id("1-1")))
+    env_kwargs = merge(hyperparams.get("env_kwargs") or {}, given)
+    return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"))
+
+
+def _find_run(args: argparse.Namespace) -> RunFolder:
+    """Return the run with the number asked for, or the newest."""
+    parent = args.folder / args.algo
+    env_id = resolve_env_id(args.env or "1-1").replace("/", "-")
+    named = re.compile(rf"{re.escape(env_id)}_(\d+)")
+    found = parent.iterdir() if parent.is_dir() else []
+    runs = {int(match[1]): path for path in found if (match := named.fullmatch(path.name))}
+    if not runs:
+        raise ConfigError(
+            f"-f/--folder: there is no run {parent / env_id}_<n>: train one with "
+            f"`python train.py --algo {args.algo}`, or name a model with --model"
+        )
+    number = args.exp_id or max(runs)
+    if number not in runs:
+        raise ConfigError(f"--exp-id: there is no run {number}; there are {sorted(runs)}")
+    return RunFolder(runs[number])
+
+
+def _choose(folder: RunFolder, args: argparse.Namespace) -> Path:
+    best = folder.path / "best_model.zip"
+    if args.load_best:
+        path: Path | None = best
+    elif args.load_checkpoint is not None:
+        path = folder.path / f"rl_model_{args.load_checkpoint}_steps.zip"
+    elif args.load_last_checkpoint:
+        path = newest_checkpoint(folder.path)
+    else:
+        path = folder.final_model
+    if path is None or not path.is_file():
+        there = ", ".join(sorted(file.name for file in folder.path.glob("*.zip"))) or "none"
+        raise ConfigError(
+            f"{folder.path} has no {'checkpoint' if path is None else path.name} (models there: "
+            f"{there}): use --load-best, --load-checkpoint STEPS or --load-last-checkpoint"
+        )
+    return path

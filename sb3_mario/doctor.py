@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import torch as th
 from stable_baselines3.common.utils import get_device
@@ -39,6 +39,8 @@ SPEED_SECONDS: Final = 1.5
 LOWEST_SPEED: Final = 120  # frames a second, twice the console's
 LOWEST_SPACE: Final = 2 * 10**9  # bytes; a run's checkpoints with their replay take about 0.5e9
 
+Status: TypeAlias = Literal["ok", "note", "FAILED"]
+
 _INSTALL_FCEUX: Final = "install it: `apt install fceux lua-socket lua-dkjson` (Debian, Ubuntu)"
 
 
@@ -54,7 +56,7 @@ class Finding:
     """
 
     name: str
-    status: Literal["ok", "note", "FAILED"]
+    status: Status
     text: str
     mend: str = ""
 
@@ -225,7 +227,8 @@ def _display_problem() -> str | None:
 
 def check_screen(wanted: bool) -> Finding:
     """Check what ``frames="screen"`` needs; only ``wanted`` makes it necessary."""
-    name, status = "screen", "FAILED" if wanted else "note"
+    name = "screen"
+    status: Status = "FAILED" if wanted else "note"
     if not sys.platform.startswith("linux"):
         mend = "use frames='bridge', which brings the same pictures"
         return Finding(name, status, "frames='screen' works with X11 on Linux only", mend)

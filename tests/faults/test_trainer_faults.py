@@ -43,7 +43,8 @@ from tests.training.trainer import (
 pytestmark = pytest.mark.real_rom
 
 # Nothing is ever pushed out of the replay buffer, so that its size tells what is in it.
-WORDS = (*SMALL, "--save-freq", "60", "-params", "buffer_size:100000", "learning_starts:50")
+BUFFER = ("buffer_size:100000", "learning_starts:50", "train_freq:4")
+WORDS = (*SMALL, "--save-freq", "60", "-params", *BUFFER)
 
 
 # What a checkpoint holds

@@ -76,7 +76,7 @@ def test_a_run_outlives_its_emulators_and_nothing_but_the_steps_in_flight_is_los
             *("--n-envs", str(N_ENVS), "--log-interval", "1", "--save-freq", str(size.steps // 2)),
             *("--env-kwargs", f"max_steps:{MAX_STEPS}", f"timeout:{TIMEOUT}"),
             *("--eval-freq", str(size.steps // 3), "--eval-episodes", "2"),
-            *("-params", "buffer_size:20000", "learning_starts:100"),
+            *("-params", "buffer_size:20000", "learning_starts:100", "train_freq:4"),
         )
         chaos.stop_soon()
     assert (status, chaos.errors) == (0, []), capsys.readouterr().err

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 ENV_NAME = "sb3_mario-SuperMarioBros-1-1-v0"
 
 # Episodes of at most 25 steps and a network that learns from step 50 on, once every 4 steps.
-SMALL = ("--num-threads", "1", "--seed", "1", "--env-kwargs", "max_steps:25")
-TINY = (*SMALL, "-params", "buffer_size:500", "learning_starts:50")
+SMALL = ("--num-threads", "1", "--seed", "1", "--n-envs", "1", "--env-kwargs", "max_steps:25")
+TINY = (*SMALL, "-params", "buffer_size:500", "learning_starts:50", "train_freq:4")
 NO_EVALUATION = ("--eval-freq", "-1")
 
 STEPS = 260

@@ -10,7 +10,7 @@ RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev real-rom train test lint format bench clean
+.PHONY: help install install-dev real-rom train test lint format bench conformance clean
 
 help:
 	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint              ruff, mypy, luacheck"
 	@echo "make format            ruff's formatter"
 	@echo "make bench             the benchmarks; see benchmarks/"
+	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7"
 	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
 	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
 	@echo "make clean             remove what make and the tests wrote, but $(VENV) and logs/"
@@ -37,7 +38,7 @@ lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	luacheck --quiet lua_bridge
+	luacheck --quiet lua_bridge tests
 
 format: install-dev
 	$(BIN)/ruff check --fix .
@@ -45,6 +46,10 @@ format: install-dev
 
 bench: install real-rom $(VENV)-peer/.installed
 	$(BIN)/python -m benchmarks.env_throughput --peer-python $(VENV)-peer/bin/python $(ARGS)
+
+conformance: install-dev $(VENV)-autobahn/.installed
+	$(BIN)/python -m tests.conformance.run --python2 "$$(./tools/find-python2)" \
+		--suite $(VENV)-autobahn --write tests/conformance/results.md $(ARGS)
 
 real-rom: $(VENV)/.real-rom
 
@@ -79,4 +84,11 @@ $(VENV)-peer/.installed:
 	$(VENV)-peer/bin/pip install --quiet "$(TORCH)"
 	$(VENV)-peer/bin/pip install --quiet "numpy<2" "opencv-python<4.12" "gym<0.27" \
 		gym-super-mario-bros==7.4.0 "stable-baselines3>=2.7,<3"
+	touch $@
+
+# Every version it needs is pinned by itself, or was the last one for Python 2.7.
+$(VENV)-autobahn/.installed:
+	rm -rf $(VENV)-autobahn
+	python2=$$(./tools/find-python2) && $$python2 -W ignore -m pip install --quiet \
+		--disable-pip-version-check --target $(VENV)-autobahn autobahntestsuite==25.10.1
 	touch $@

@@ -5,12 +5,13 @@ VENV ?= .venv
 # The release that is tested; the package takes others too (setup.cfg).
 TORCH ?= torch==2.13.0
 ARGS ?=
+INPUTS ?= 1000000
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev real-rom train test lint format bench conformance clean
+.PHONY: help install install-dev real-rom train test lint format bench conformance fuzz clean
 
 help:
 	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
@@ -19,6 +20,7 @@ help:
 	@echo "make format            ruff's formatter"
 	@echo "make bench             the benchmarks; see benchmarks/"
 	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7"
+	@echo "make fuzz              $(INPUTS) generated inputs for each parser, Lua's and Python's"
 	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
 	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
 	@echo "make clean             remove what make and the tests wrote, but $(VENV) and logs/"
@@ -51,6 +53,10 @@ conformance: install-dev $(VENV)-autobahn/.installed
 	$(BIN)/python -m tests.conformance.run --python2 "$$(./tools/find-python2)" \
 		--suite $(VENV)-autobahn --write tests/conformance/results.md $(ARGS)
 
+fuzz: install-dev $(VENV)/.installed-fuzz
+	lua5.1 lua_bridge/spec/fuzz/run.lua $(INPUTS)
+	$(BIN)/python -m tests.fuzz.run --inputs $(INPUTS)
+
 real-rom: $(VENV)/.real-rom
 
 clean:
@@ -68,6 +74,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/pip
 $(VENV)/.installed-dev: $(VENV)/.installed
 	./tools/apt-install $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed
+	$(BIN)/pip install --quiet atheris
 	touch $@
 
 $(VENV)/.real-rom: | $(VENV)/bin/pip

@@ -22,6 +22,7 @@ from sb3_mario.emulator.errors import (
     BridgeClosedError,
     BridgeError,
     BridgeTimeoutError,
+    EmulatorError,
     SyncError,
     WireError,
 )
@@ -170,8 +171,8 @@ class Bridge:
             if self._protocol.state is ConnectionState.OPEN and self._awaited is None:
                 self._socket.settimeout(min(self.timeout, 2.0))
                 self._ask("close")
-        except (BridgeError, OSError):
-            pass  # the emulator is gone, which is what was asked for
+        except (EmulatorError, OSError):
+            pass  # the emulator is gone, which is what was asked for, or goes for want of a client
         finally:
             self.abort()
 
@@ -212,7 +213,14 @@ class Bridge:
         if frame.opcode is not Opcode.TEXT:
             self.abort()
             raise WireError(f"expected JSON as the answer to {kind!r}, got binary data")
-        return protocol.decode_answer(frame.data, message_id)
+        return self._decode_answer(frame, message_id)
+
+    def _decode_answer(self, frame: Frame, message_id: int) -> dict[str, Any]:
+        try:
+            return protocol.decode_answer(frame.data, message_id)
+        except WireError:
+            self.abort()
+            raise
 
     def _ask_state(self, kind: str, **fields: int | bool) -> State:
         message_id = self._send(kind, **fields)
@@ -234,6 +242,7 @@ class Bridge:
             raise BridgeClosedError(f"cannot send {kind!r}: the connection is closed")
         if self._awaited is not None:
             raise BridgeError(f"cannot send {kind!r}: a step is under way, receive it first")
+        self._check_open()  # a close frame may have come behind the last answer
         self._next_id = self._next_id % protocol.MAX_ID + 1
         self._protocol.send_text(protocol.encode_request(self._next_id, kind, **fields))
         self._flush()
@@ -242,7 +251,7 @@ class Bridge:
     def _receive_state(self, message_id: int) -> State:
         frame = self._receive("a state")
         if frame.opcode is not Opcode.BINARY:
-            protocol.decode_answer(frame.data, message_id)  # raises what the script refused
+            self._decode_answer(frame, message_id)  # raises what the script refused
             self.abort()
             raise WireError("expected a state, got JSON")
         try:
@@ -267,15 +276,18 @@ class Bridge:
                     self.counters.wire_seconds += time.monotonic() - first_byte
                     return event
             self._flush()  # answers to pings
-            if self._protocol.state is not ConnectionState.OPEN:
-                closed = self._protocol.close_rcvd or self._protocol.close_sent
-                self.abort()
-                raise BridgeClosedError(
-                    f"the connection to FCEUX is closed: {closed or 'without a word'}"
-                )
+            self._check_open()
             self._receive_some(deadline, what)
             if first_byte == start:
                 first_byte = time.monotonic()
+
+    def _check_open(self) -> None:
+        if self._protocol.state is not ConnectionState.OPEN:
+            closed = self._protocol.close_rcvd or self._protocol.close_sent
+            self.abort()
+            raise BridgeClosedError(
+                f"the connection to FCEUX is closed: {closed or 'without a word'}"
+            )
 
     def _receive_some(self, deadline: float, what: str) -> None:
         # After the deadline what has arrived still counts: it may be this process that stood still.

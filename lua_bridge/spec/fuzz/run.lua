@@ -6,6 +6,8 @@ local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
 package.path = here .. "../../?.lua;" .. package.path
 local campaign = require("spec.fuzz.campaign")
 
+io.stdout:setvbuf("line") -- each target's line when it is done, also into a file
+
 local TARGETS = { "frame", "connection", "handshake", "utf8", "messages" }
 
 local count = tonumber(arg[1] or 1000000)

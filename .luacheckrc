@@ -6,4 +6,5 @@ local fceux = { "emu", "memory", "savestate", "joypad", "gui", "rom", "bit", "in
 for _, name in ipairs({ "main", "messages", "mario" }) do
   files["lua_bridge/" .. name .. ".lua"] = { read_globals = fceux }
 end
+files["tests/conformance/echo.lua"] = { read_globals = fceux }
 files["lua_bridge/spec"] = { std = "+busted" }

@@ -5,12 +5,14 @@ VENV ?= .venv
 # The release that is tested; the package takes others too (setup.cfg).
 TORCH ?= torch==2.13.0
 ARGS ?=
+INPUTS ?= 1000000
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := cc65 lua5.1 lua-busted lua-check xvfb xauth openbox
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format bench clean
+.PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format bench \
+	conformance fuzz clean
 
 help:
 	@echo "make train [ARGS=...]  install what is missing, then train.py --algo dueling_dqn ARGS"
@@ -22,6 +24,8 @@ help:
 	@echo "make format            ruff's formatter"
 	@echo "make bench             the benchmarks; see benchmarks/"
 	@echo "make rom               build Foxtrot, the free game; needs cc65"
+	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7"
+	@echo "make fuzz              $(INPUTS) generated inputs for each parser, Lua's and Python's"
 	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
 	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
 	@echo "make clean             remove what make and the tests wrote, but $(VENV) and logs/"
@@ -50,7 +54,7 @@ lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	luacheck --quiet lua_bridge
+	luacheck --quiet lua_bridge tests
 
 format: install-dev
 	$(BIN)/ruff check --fix .
@@ -61,6 +65,14 @@ bench: install real-rom $(VENV)-peer/.installed
 
 rom:
 	$(MAKE) -C homebrew
+
+conformance: install-dev $(VENV)-autobahn/.installed
+	$(BIN)/python -m tests.conformance.run --python2 "$$(./tools/find-python2)" \
+		--suite $(VENV)-autobahn --write tests/conformance/results.md $(ARGS)
+
+fuzz: install-dev $(VENV)/.installed-fuzz
+	lua5.1 lua_bridge/spec/fuzz/run.lua $(INPUTS)
+	$(BIN)/python -m tests.fuzz.run --inputs $(INPUTS)
 
 real-rom: $(VENV)/.real-rom
 
@@ -81,6 +93,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@
 
+$(VENV)/.installed-fuzz: $(VENV)/.installed
+	$(BIN)/pip install --quiet atheris
+	touch $@
+
 $(VENV)/.real-rom: | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --no-deps gym-super-mario-bros==7.4.0
 	touch $@
@@ -95,4 +111,11 @@ $(VENV)-peer/.installed:
 	$(VENV)-peer/bin/pip install --quiet "$(TORCH)"
 	$(VENV)-peer/bin/pip install --quiet "numpy<2" "opencv-python<4.12" "gym<0.27" \
 		gym-super-mario-bros==7.4.0 "stable-baselines3>=2.7,<3"
+	touch $@
+
+# Every version it needs is pinned by itself, or was the last one for Python 2.7.
+$(VENV)-autobahn/.installed:
+	rm -rf $(VENV)-autobahn
+	python2=$$(./tools/find-python2) && $$python2 -W ignore -m pip install --quiet \
+		--disable-pip-version-check --target $(VENV)-autobahn autobahntestsuite==25.10.1
 	touch $@

@@ -31,6 +31,7 @@ messages.MAX_REPEAT = 600
 messages.MAX_SLOTS = 64
 
 local MAX_ID = 4294967295
+local MAX_SHOWN_BYTES = 60
 local floor, char = math.floor, string.char
 
 local function is_integer(value, low, high)
@@ -70,35 +71,48 @@ local REQUESTS = {
   close = {},
 }
 
+--- A value as a refusal names it: short, and in ASCII. It may be as long as a message and, with an
+-- escape such as \ud800 in it, no UTF-8.
+local function shown(value)
+  if value == nil then
+    return "nothing"
+  elseif type(value) == "table" then
+    return "an array or object"
+  end
+  return (tostring(value):sub(1, MAX_SHOWN_BYTES):gsub("[^ -~]", "?"))
+end
+
 --- Reads one request.
 -- @return the request as a table, or nil, a sentence, and the request's id (0 if it has none).
 function messages.decode(text)
   -- pcall: text nested thousands deep overflows the parser's stack
-  local ok, request, _, err = pcall(json.decode, text, 1, nil, nil, nil)
+  local ok, request, rest, err = pcall(json.decode, text, 1, nil, nil, nil)
   if not ok then
     return nil, "not a JSON object: nested too deeply", 0
   end
   if type(request) ~= "table" then
     return nil, "not a JSON object: " .. tostring(err or type(request)), 0
+  elseif not text:find("^%s*[{%[]") or text:find("%S", rest) then -- the parser skips comments
+    return nil, "not a JSON object: something precedes or follows it", 0
   end
   local id = request.id
   if not is_integer(id, 0, MAX_ID) then
-    return nil, "'id' must be a whole number from 0 to 4294967295, got " .. tostring(id), 0
+    return nil, "'id' must be a whole number from 0 to 4294967295, got " .. shown(id), 0
   end
   local fields = type(request.type) == "string" and REQUESTS[request.type]
   if not fields then
-    return nil, "unknown 'type' " .. tostring(request.type), id
+    return nil, "unknown 'type' " .. shown(request.type), id
   end
   for name, rule in pairs(fields) do
     local value = request[name]
     if not rule.fits(value) then
       return nil, ("'%s' of '%s' must be %s, got %s"):format(
-        name, request.type, rule.wanted, tostring(value)), id
+        name, request.type, rule.wanted, shown(value)), id
     end
   end
   for name in pairs(request) do
     if name ~= "id" and name ~= "type" and not fields[name] then
-      return nil, ("'%s' has no field '%s'"):format(request.type, tostring(name)), id
+      return nil, ("'%s' has no field '%s'"):format(request.type, shown(name)), id
     end
   end
   return request

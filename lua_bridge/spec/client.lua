@@ -38,7 +38,7 @@ function client.request(changes, line)
     end
   end
   for name, value in pairs(rest) do
-    lines[#lines + 1] = name .. ": " .. value
+    lines[#lines + 1] = value and name .. ": " .. value or nil
   end
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end

@@ -18,6 +18,17 @@ local function opened(max_message)
   return conn
 end
 
+--- Feeds bytes, and goes on until nothing is left of them.
+local function receive_all(conn, bytes)
+  local events = conn:receive(bytes)
+  local count
+  repeat
+    count = #events
+    conn:receive("", events)
+  until #events == count
+  return events
+end
+
 --- What the server sends to close: one unmasked frame.
 local function closing(code, reason)
   return "\136" .. string.char(2 + #(reason or "")) .. client.big_endian(code, 2) .. (reason or "")
@@ -26,7 +37,7 @@ end
 --- Feeds bytes to an open connection, and expects it to fail with this code.
 local function assert_fails(code, bytes, max_message)
   local conn = opened(max_message)
-  local events = conn:receive(bytes)
+  local events = receive_all(conn, bytes)
   local last = events[#events]
   assert.are.equal("closed", last and last.type)
   assert.are.equal(code, last.code)
@@ -79,8 +90,21 @@ describe("messages (RFC 6455, section 5.6)", function()
       { type = "text", data = "\195\164" },
       { type = "binary", data = "\195\0\255" },
       { type = "text", data = "" },
-    }, conn:receive(frame(1, "\195\164") .. frame(2, "\195\0\255") .. frame(1, "")))
+    }, receive_all(conn, frame(1, "\195\164") .. frame(2, "\195\0\255") .. frame(1, "")))
     assert.are.equal("", conn:take_output())
+  end)
+
+  it("are given one at a time, and what follows is not looked at until then", function()
+    local conn = opened()
+    assert.are.same({ { type = "text", data = "one" } },
+      conn:receive(frame(1, "one") .. frame(9, "p") .. frame(2, "two") .. frame(3, "")))
+    assert.are.equal("", conn:take_output())
+    assert.are.same({ { type = "ping", data = "p" }, { type = "binary", data = "two" } },
+      conn:receive(""))
+    assert.are.equal("\138\1p", conn:take_output())
+    assert.are.equal("open", conn.state)
+    assert.are.equal(1002, conn:receive("")[1].code)
+    assert.are.same({}, conn:receive(""))
   end)
 
   it("arrive byte by byte, handshake included", function()
@@ -101,7 +125,7 @@ describe("messages (RFC 6455, section 5.6)", function()
 
   it("may be fragmented, with control frames in between (section 5.4)", function()
     local conn = opened()
-    local events = conn:receive(frame(1, "a", { fin = false }) .. frame(9, "1")
+    local events = receive_all(conn, frame(1, "a", { fin = false }) .. frame(9, "1")
       .. frame(0, "", { fin = false }) .. frame(10, "2") .. frame(0, "b", { fin = false })
       .. frame(0, "c") .. frame(2, "d"))
     assert.are.same({
@@ -161,6 +185,13 @@ describe("text (RFC 6455, section 8.1)", function()
     assert_fails(1007, frame(1, "\224", { fin = false }) .. frame(0, "\128", { fin = false }))
   end)
 
+  it("fails with 1007 at the wrong byte, before its frame has ended", function()
+    local bytes = frame(1, "ok \244\144\128\128 and more")
+    local conn, before = opened(), 6 + 4 -- of the four bytes the second is wrong
+    assert.are.same({}, conn:receive(bytes:sub(1, before)))
+    assert.are.equal(1007, conn:receive(bytes:sub(before + 1, before + 1))[1].code)
+  end)
+
   it("is not looked for in binary messages", function()
     local events = opened():receive(frame(2, "\255", { fin = false }) .. frame(0, "\192"))
     assert.are.same({ { type = "binary", data = "\255\192" } }, events)
@@ -187,7 +218,7 @@ describe("the limit of messages", function()
 
   it("begins anew with each message", function()
     local message = frame(2, ("x"):rep(6), { fin = false }) .. frame(0, ("x"):rep(4))
-    assert.are.equal(3, #opened(10):receive(message .. message .. frame(2, ("x"):rep(10))))
+    assert.are.equal(3, #receive_all(opened(10), message .. message .. frame(2, ("x"):rep(10))))
   end)
 
   it("is checked before the payload comes", function()

@@ -23,6 +23,27 @@ local function decode(bytes, piece, limit)
   return frames
 end
 
+--- Joins the fragments of each message.
+-- @return list of { opcode, payload }, each where its last byte came
+local function join(frames)
+  local joined, opcode, fragments = {}, nil, nil
+  for _, one in ipairs(frames) do
+    if one[1] >= 8 then
+      joined[#joined + 1] = { one[1], one[2] }
+    else
+      if not opcode then
+        opcode, fragments = one[1], {}
+      end
+      fragments[#fragments + 1] = one[2]
+      if one[3] then
+        joined[#joined + 1] = { opcode, table.concat(fragments) }
+        opcode = nil
+      end
+    end
+  end
+  return joined
+end
+
 --- The shortest beginning of some bytes that is refused.
 local function refused_after(bytes, limit)
   for count = 1, #bytes do
@@ -51,25 +72,52 @@ describe("a frame decoder (RFC 6455, section 5)", function()
     local bytes = client.frame(1, "ab", { fin = false }) .. client.frame(9, "p")
       .. client.frame(0, ("c"):rep(200)) .. client.frame(10, "") .. client.frame(8, "\3\232")
     assert.are.same({
-      { 1, "ab", false },
-      { 9, "p", true },
-      { 0, ("c"):rep(200), true },
-      { 10, "", true },
-      { 8, "\3\232", true },
-    }, (decode(bytes, 1)))
+      { 9, "p" },
+      { 1, "ab" .. ("c"):rep(200) },
+      { 10, "" },
+      { 8, "\3\232" },
+    }, join(decode(bytes, 1)))
   end)
 
   it("reads the same whatever the size of the pieces", function()
     local bytes = {}
     for length = 0, 300, 7 do
-      bytes[#bytes + 1] = client.frame(2, ("x"):rep(length))
+      bytes[#bytes + 1] = client.frame(2, ("0123456789"):rep(30):sub(1, length))
     end
     bytes = table.concat(bytes)
-    local whole = decode(bytes)
+    local whole = join(decode(bytes))
     assert.are.equal(43, #whole)
     for _, piece in ipairs({ 1, 2, 3, 5, 13, 64, 1000 }) do
-      assert.are.same(whole, (decode(bytes, piece)))
+      assert.are.same(whole, join(decode(bytes, piece)))
     end
+  end)
+
+  it("gives of a data frame what has come, as a fragment (section 5.4)", function()
+    local decoder, bytes = frame.decoder(), client.frame(1, "Hello, world")
+    decoder:feed(bytes:sub(1, 6))
+    assert.are.same({ 1, "", false }, { decoder:next(LIMIT) })
+    assert.are.same({}, { decoder:next(LIMIT) })
+    decoder:feed(bytes:sub(7, 9))
+    assert.are.same({ 0, "Hel", false }, { decoder:next(LIMIT) })
+    decoder:feed(bytes:sub(10) .. client.frame(2, "next"))
+    assert.are.same({ 0, "lo, world", true }, { decoder:next(LIMIT) })
+    assert.are.same({ 2, "next", true }, { decoder:next(LIMIT) })
+  end)
+
+  it("gives a data frame in pieces without its end, where it is not the last", function()
+    local decoder, bytes = frame.decoder(), client.frame(2, "ab", { fin = false })
+    decoder:feed(bytes:sub(1, 7))
+    assert.are.same({ 2, "a", false }, { decoder:next(LIMIT) })
+    decoder:feed(bytes:sub(8))
+    assert.are.same({ 0, "b", false }, { decoder:next(LIMIT) })
+  end)
+
+  it("gives a control frame as a whole (section 5.5)", function()
+    local decoder, bytes = frame.decoder(), client.frame(9, "ping")
+    decoder:feed(bytes:sub(1, -2))
+    assert.are.same({}, { decoder:next(LIMIT) })
+    decoder:feed(bytes:sub(-1))
+    assert.are.same({ 9, "ping", true }, { decoder:next(LIMIT) })
   end)
 
   it("unmasks with any mask, zero included (section 5.3)", function()
@@ -139,6 +187,14 @@ describe("a frame decoder (RFC 6455, section 5)", function()
       _, code = decode(client.frame(0, ""), nil, 0)
       assert.is_nil(code)
     end)
+
+  it("holds a frame to the limit once, where its header is read", function()
+    local decoder, bytes = frame.decoder(), client.frame(2, "0123456789")
+    decoder:feed(bytes:sub(1, 10))
+    assert.are.equal("0123", (select(2, decoder:next(10))))
+    decoder:feed(bytes:sub(11))
+    assert.are.equal("456789", (select(2, decoder:next(6))))
+  end)
 
   it("does not hold control frames to the limit of messages", function()
     local frames, code = decode(client.frame(9, "12345"), nil, 0)

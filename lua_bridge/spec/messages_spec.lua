@@ -51,14 +51,26 @@ describe("messages", function()
     assert.is_truthy(err:find("not a JSON object", 1, true))
   end)
 
-  it("survives any bytes as a request", function()
-    math.randomseed(1)
-    for _ = 1, 2000 do
-      local bytes = {}
-      for i = 1, math.random(0, 40) do
-        bytes[i] = string.char(math.random(0, 255))
-      end
-      assert.is_nil((messages.decode(table.concat(bytes))))
+  it("refuses what follows or precedes a request", function()
+    for _, text in ipairs({ '{"id":1,"type":"hello"}{', '{"id":1,"type":"hello"} x',
+      '/* note */ {"id":1,"type":"hello"}', '\239\187\191{"id":1,"type":"hello"}' }) do
+      local request, err = messages.decode(text)
+      assert.is_nil(request)
+      assert.is_truthy(err:find("precedes or follows", 1, true), err)
     end
+    assert.is_truthy(messages.decode(' {"id":1,"type":"hello"}\r\n'))
+  end)
+
+  it("names a long value by its beginning, and one that is no UTF-8 in ASCII", function()
+    local _, err = messages.decode(('{"id":1,"type":"%s"}'):format(("long"):rep(10000)))
+    assert.is_truthy(#err < 100 and err:find("longlong", 1, true), err)
+    _, err = messages.decode('{"id":1,"type":"a\\ud800\\u0000b"}')
+    assert.are.equal("unknown 'type' a????b", err)
+    _, err = messages.decode('{"id":1,"type":"hello","\\ud800":1}')
+    assert.are.equal("'hello' has no field '???'", err)
+    _, err = messages.decode('{"id":[1],"type":"hello"}')
+    assert.is_truthy(err:find("got an array or object", 1, true), err)
+    _, err = messages.decode('{"id":1}')
+    assert.are.equal("unknown 'type' nothing", err)
   end)
 end)

@@ -153,6 +153,52 @@ describe("server:poll", function()
     assert.are.equal("\138\1p", read(tcp, 3))
   end)
 
+  it("does not wait where the next message has come already", function()
+    start()
+    local tcp = open()
+    tcp:send(client.frame(1, "one") .. client.frame(1, "two"))
+    assert.are.equal("one", next_event().data)
+    local before = socket.gettime()
+    assert.are.equal("two", running:poll(LONG).data)
+    assert.is_true(socket.gettime() - before < LONG / 2)
+  end)
+
+  it("lets a message be answered before an error behind it is seen", function()
+    start()
+    local tcp = open()
+    tcp:send(client.frame(1, "good") .. client.frame(3, "bad"))
+    assert.are.equal("good", next_event().data)
+    assert.is_true(running:send_text("answer"))
+    assert.are.equal(1002, next_event().code)
+    assert.is_not_nil(read_to_end(tcp):find("^\129\6answer\136"))
+  end)
+
+  it("gives all messages of a client that has ended its side, and it can be answered", function()
+    start()
+    local tcp = open()
+    tcp:send(client.frame(1, "one") .. client.frame(1, "two"))
+    tcp:shutdown("send")
+    for _, data in ipairs({ "one", "two" }) do
+      assert.are.same({ type = "text", data = data }, next_event())
+      assert.is_true(running:send_text(data))
+    end
+    assert.are.equal(1006, next_event().code)
+    assert.are.equal("\129\3one\129\3two", (read_to_end(tcp)))
+  end)
+
+  it("lets a client in that has ended its side before the handshake's answer", function()
+    start()
+    local tcp = connect()
+    tcp:send(client.request() .. client.frame(1, "one") .. client.frame(1, "two"))
+    tcp:shutdown("send")
+    local events = {}
+    for i = 1, 4 do
+      events[i] = next_event().type
+    end
+    assert.are.same({ "open", "text", "text", "closed" }, events)
+    assert.is_false(running:has_client())
+  end)
+
   it("joins a message that comes in pieces", function()
     start()
     local tcp = open()
@@ -302,11 +348,14 @@ describe("events of a client that has gone", function()
     local first, second = open(), connect()
     assert.is_nil(running:poll(0.01)) -- accepts the second
     first:send(client.frame(1, "last words") .. client.close_frame(1000))
+    first:shutdown("send")
     second:send(client.request())
     assert.are.same({ type = "text", data = "last words" }, next_event())
-    assert.is_nil((running:send_text("an answer"))) -- and not to the second
+    assert.is_true(running:send_text("an answer")) -- to the first, and not to the second
     assert.are.equal("closed", next_event().type)
-    assert.are.equal("open", next_event().type)
+    assert.are.same({ type = "open" }, next_event())
+    assert.are.same({ "\129\9an answer\136\2\3\232", "closed" }, { read_to_end(first) })
+    assert.is_not_nil(read_response(second):find("^HTTP/1%.1 101 "))
   end)
 
   it("are all returned also where it came and went at once", function()
@@ -321,9 +370,6 @@ describe("events of a client that has gone", function()
     repeat
       local event = next_event()
       kinds[#kinds + 1] = event.type
-      if event.type == "text" then
-        assert.is_false(running:has_client())
-      end
     until event.type == "closed"
     assert.are.same({ "open", "text", "closed" }, { unpack(kinds, #kinds - 2) })
   end)
@@ -516,6 +562,16 @@ describe("server:disconnect", function()
     tcp:send(client.close_frame(1000))
     assert.are.same({ "", "closed" }, { read_to_end(tcp) })
     open()
+  end)
+
+  it("heeds a close frame of the client's that had come already", function()
+    start()
+    local tcp = open()
+    tcp:send(client.frame(1, "bye") .. client.frame(1, "too late") .. client.close_frame(1000))
+    assert.are.equal("bye", next_event().data)
+    running:disconnect(1001)
+    assert.are.same({ type = "closed", code = 1001, reason = "" }, next_event())
+    assert.are.same({ "\136\2\3\233", "closed" }, { read_to_end(tcp) })
   end)
 
   it("does nothing where no client is connected", function()

@@ -1,6 +1,7 @@
 --- One WebSocket connection as a server sees it (RFC 6455), without I/O.
 --
--- Bytes go in by `receive`, events come out; bytes to send are collected for `take_output`.
+-- Bytes go in by `receive`, events come out, one message at a time, so that it can be answered
+-- before what follows it is looked at; bytes to send are collected for `take_output`.
 -- `state` is "handshake", "open", "closing" (a close frame was sent, the client's is awaited) or
 -- "closed" (nothing more is sent or read). Whatever the bytes, nothing is raised.
 --
@@ -91,6 +92,7 @@ function Connection:on_close(events, payload)
 end
 
 --- Takes a fragment of a message, or a whole one (section 5.4).
+-- @return true if the message is whole with it
 function Connection:on_data(events, opcode, payload, fin)
   if opcode == frame.CONTINUATION and not self.message then
     return self:fail(events, PROTOCOL_ERROR, "a continuation frame continues nothing")
@@ -121,8 +123,11 @@ function Connection:on_data(events, opcode, payload, fin)
     self.message, self.fragments, self.message_bytes = nil, nil, 0
   end
   events[#events + 1] = { type = message == frame.TEXT and "text" or "binary", data = payload }
+  return true
 end
 
+--- Takes a frame.
+-- @return true if a message is whole with it
 function Connection:on_frame(events, opcode, payload, fin)
   if opcode == frame.CLOSE then
     self:on_close(events, payload)
@@ -134,7 +139,7 @@ function Connection:on_frame(events, opcode, payload, fin)
   elseif opcode == frame.PONG then
     events[#events + 1] = { type = "pong", data = payload }
   else
-    self:on_data(events, opcode, payload, fin)
+    return self:on_data(events, opcode, payload, fin)
   end
 end
 
@@ -156,7 +161,8 @@ function Connection:on_handshake(events, bytes)
   end
 end
 
---- Takes bytes as they were received, in pieces of any size.
+--- Takes bytes as they were received, in pieces of any size, and goes on to the end of the next
+-- message; what follows that waits for the next call, which may bring no bytes.
 -- @param events list to append to; a new one if not given
 -- @return the list of events
 function Connection:receive(bytes, events)
@@ -171,7 +177,9 @@ function Connection:receive(bytes, events)
   while self.state ~= "closed" do
     local opcode, payload, fin = self.decoder:next(self.max_message - self.message_bytes)
     if opcode then
-      self:on_frame(events, opcode, payload, fin)
+      if self:on_frame(events, opcode, payload, fin) then
+        return events
+      end
     else
       local code, problem = payload, fin
       if code then

@@ -3,7 +3,7 @@ local bits = require("websocket.bits")
 
 local bxor = bits.bxor
 local byte, char, sub = string.byte, string.char, string.sub
-local concat, floor = table.concat, math.floor
+local concat, floor, min = table.concat, math.floor, math.min
 
 local frame = {}
 
@@ -88,46 +88,48 @@ function frame.decoder()
   return setmetatable({
     buffer = "",
     position = 1, -- of the first byte in `buffer` that is not consumed
-    chunks = {}, -- received after `buffer`, joined only once a frame needs them
-    available = 0, -- bytes not consumed, in both
-    wanted = 2, -- bytes below which there is nothing new to decode
+    missing = 0, -- bytes of a data frame's payload that are still to be returned
+    mask = nil, -- theirs, from the first of them on
+    fin = nil, -- whether they end the message
   }, Decoder)
 end
 
 --- Takes bytes as they were received, in pieces of any size.
 function Decoder:feed(bytes)
-  self.chunks[#self.chunks + 1] = bytes
-  self.available = self.available + #bytes
-end
-
-function Decoder:gather()
-  local chunks = self.chunks
-  if #chunks == 0 then
-    return
-  end
-  if self.position <= #self.buffer then
-    table.insert(chunks, 1, sub(self.buffer, self.position))
-  end
-  if #chunks == 1 then
-    self.buffer = chunks[1]
-    chunks[1] = nil
-  else
-    self.buffer = concat(chunks)
-    self.chunks = {}
-  end
+  self.buffer = sub(self.buffer, self.position) .. bytes
   self.position = 1
 end
 
+--- Returns of the data frame under way what has come of it.
+function Decoder:piece(opcode)
+  local first, mask = self.position, self.mask
+  local count = min(self.missing, #self.buffer - first + 1)
+  self.position = first + count
+  self.missing = self.missing - count
+  self.mask = sub(mask, count % 4 + 1) .. sub(mask, 1, count % 4)
+  return opcode, unmask(self.buffer, first, first + count - 1, byte(mask, 1, 4)),
+    self.fin and self.missing == 0
+end
+
 --- Decodes the next frame. Not to be called again after an error.
+--
+-- A data frame that is not there as a whole is returned in pieces, as if it had been sent in
+-- fragments: RFC 6455, section 5.4 lets intermediaries do so. Thus bad UTF-8 is noticed when it
+-- comes (section 8.1), and no payload is held back.
 -- @param max_payload most bytes that a data frame may carry; control frames have their own limit
 -- @return opcode, payload (unmasked), whether it is the last fragment; or nil if more bytes are
 --   needed; or nil, a close code, a sentence. A frame is refused as soon as its header shows why.
 function Decoder:next(max_payload)
-  if self.available < self.wanted then
+  local buffer, position = self.buffer, self.position
+  local available = #buffer - position + 1
+  if self.missing > 0 then
+    if available == 0 then
+      return nil
+    end
+    return self:piece(frame.CONTINUATION)
+  elseif available < 2 then
     return nil
   end
-  self:gather()
-  local buffer, position, available = self.buffer, self.position, self.available
   local first, second = byte(buffer, position, position + 1)
   local opcode, fin, length = first % 16, first >= 128, second % 128
   if first % 128 >= 16 then
@@ -144,7 +146,6 @@ function Decoder:next(max_payload)
 
   local extended = length == 126 and 2 or length == 127 and 8 or 0
   if available < 2 + extended then
-    self.wanted = 2 + extended
     return nil
   end
   if extended > 0 then
@@ -159,17 +160,19 @@ function Decoder:next(max_payload)
       length, max_payload)
   end
 
-  local size = 2 + extended + 4 + length
-  if available < size then
-    self.wanted = size
+  local mask = position + 2 + extended
+  local payload = mask + 4
+  if available < payload - position then
+    return nil
+  elseif opcode < frame.CLOSE then
+    self.position = payload
+    self.missing, self.mask, self.fin = length, sub(buffer, mask, mask + 3), fin
+    return self:piece(opcode)
+  elseif available < payload - position + length then
     return nil
   end
-  local mask = position + 2 + extended
-  local payload = unmask(buffer, mask + 4, position + size - 1, byte(buffer, mask, mask + 3))
-  self.position = position + size
-  self.available = available - size
-  self.wanted = 2
-  return opcode, payload, fin
+  self.position = payload + length
+  return opcode, unmask(buffer, payload, payload + length - 1, byte(buffer, mask, mask + 3)), true
 end
 
 return frame

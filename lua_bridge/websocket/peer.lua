@@ -22,6 +22,7 @@ function peer.new(tcp, options, clock)
     connection = connection.new(options),
     clock = clock,
     deadline = nil, -- the server's, for whom it is not its client
+    ended = false, -- for the server's client: whether its side has ended
     only = { tcp }, -- for select
   }, Peer)
 end

@@ -221,11 +221,15 @@ function Server:accept()
   self:add_peer(peers.new(tcp, self.connection_options, self.clock), self.handshake_timeout)
 end
 
-function Server:serve_client()
+--- Takes from the client up to one message: of what has come already, else from its socket.
+function Server:serve_client(readable)
   local client = self.client
-  local data, ended = client:read()
+  local data = ""
+  if readable then
+    data, client.ended = client:read()
+  end
   client.connection:receive(data, self.events)
-  if ended then
+  if client.ended and #self.events == 0 then -- all that came before the end is taken
     client.connection:receive_eof(self.events)
   end
   if client.connection.state == "closed" then
@@ -245,21 +249,18 @@ function Server:serve_peer(peer)
   local data, ended = peer:read()
   -- the "closed" event of a connection that we close is given when it begins
   conn:receive(data, before == "handshake" and self.events or {})
-  if ended then
+  if conn.state == "open" then
     self:remove_peer(peer)
-    if conn.state == "open" then
-      conn:receive_eof(self.events)
-    end
-    peer:flush(self.send_timeout) -- a refusal, for one who has only stopped to send
-    peer:close()
-  elseif conn.state == "open" then
-    self:remove_peer(peer)
-    self.client = peer
+    self.client, peer.ended = peer, ended
     self.heartbeat = self.ping_interval and heartbeat.new(self.ping_interval, self.ping_timeout)
     local ok, err = peer:flush(self.send_timeout)
     if not ok then
       self:drop(err)
     end
+  elseif ended then
+    self:remove_peer(peer)
+    peer:flush(self.send_timeout) -- a refusal, for one who has only stopped to send
+    peer:close()
   elseif conn.state == "closed" and before ~= "closed" then
     self:remove_peer(peer)
     self:linger(peer)
@@ -269,8 +270,8 @@ end
 function Server:serve_peers(readable)
   for i = #self.peers, 1, -1 do -- backwards, for serving one may move it to the end
     local peer = self.peers[i]
-    if not self.client and #self.events > 0 then
-      return -- of a client that has just gone: an answer to them must not reach the next client
+    if self.client and self.client.ended or not self.client and #self.events > 0 then
+      return -- a client has gone: what it has sent is taken first, and answers reach no other
     elseif readable[peer.socket] then
       self:serve_peer(peer)
     end
@@ -370,10 +371,20 @@ function Server:poll(timeout)
   if event then
     return event
   end
+  if self.client then
+    self:serve_client(false)
+    event = self:pop()
+    if event then
+      if self.heartbeat then
+        self.heartbeat:heard()
+      end
+      return event
+    end
+  end
   local patience, start = self:patience(timeout or 0), self.clock()
   local readable = select(self:sockets(), nil, patience)
   if self.client and readable[self.client.socket] then
-    self:serve_client()
+    self:serve_client(true)
   end
   if self.client and self.heartbeat then
     self:beat(math.min(math.max(self.clock() - start, 0), patience))
@@ -396,6 +407,7 @@ function Server:disconnect(code, reason)
   self.client, self.watched = nil, nil
   self.events, self.next_event = { { type = "closed", code = code, reason = reason } }, 1
   client.connection:close(code, reason)
+  client.connection:receive("", {}) -- its own close frame may have come already
   self:linger(client)
 end
 

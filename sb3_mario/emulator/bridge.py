@@ -26,6 +26,7 @@ from sb3_mario.emulator.errors import (
     BridgeClosedError,
     BridgeError,
     BridgeTimeoutError,
+    EmulatorError,
     SyncError,
     WireError,
 )
@@ -188,8 +189,8 @@ class Bridge:
             if self._protocol.state is ConnectionState.OPEN and self._awaited is None:
                 self.timeout = min(self.timeout, deadlines.CLOSE_SECONDS)
                 self._ask("close")
-        except (BridgeError, OSError):
-            pass  # the emulator is gone, which is what was asked for
+        except (EmulatorError, OSError):
+            pass  # the emulator is gone, which is what was asked for, or goes for want of a client
         finally:
             self.abort()
 
@@ -284,7 +285,14 @@ class Bridge:
         if frame.opcode is not Opcode.TEXT:
             self.abort()
             raise WireError(f"expected JSON as the answer to {kind!r}, got binary data")
-        return protocol.decode_answer(frame.data, message_id)
+        return self._decode_answer(frame, message_id)
+
+    def _decode_answer(self, frame: Frame, message_id: int) -> dict[str, Any]:
+        try:
+            return protocol.decode_answer(frame.data, message_id)
+        except WireError:
+            self.abort()
+            raise
 
     def _ask_state(self, kind: str, *, frame: bool, **fields: int | bool) -> State:
         message_id = self._send(kind, frame=frame and self._sync.screen is None, **fields)
@@ -298,6 +306,7 @@ class Bridge:
                 )
             if self._awaited is not None:
                 raise BridgeError(f"cannot send {kind!r}: a step is under way, receive it first")
+            self._check_open()  # a close frame may have come behind the last answer
             self._next_id = self._next_id % protocol.MAX_ID + 1
             self._protocol.send_text(protocol.encode_request(self._next_id, kind, **fields))
             self._flush()
@@ -306,7 +315,7 @@ class Bridge:
     def _receive_state(self, message_id: int, *, frame: bool, follows: bool) -> State:
         message = self._receive("a state")
         if message.opcode is not Opcode.BINARY:
-            protocol.decode_answer(message.data, message_id)  # raises what the script refused
+            self._decode_answer(message, message_id)  # raises what the script refused
             self.abort()
             raise WireError("expected a state, got JSON")
         try:

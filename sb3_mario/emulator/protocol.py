@@ -81,18 +81,19 @@ def decode_answer(data: bytes | bytearray | memoryview, message_id: int) -> dict
 
     Raises:
         RefusedError: The answer is an ``error`` to this request.
-        WireError: It is no JSON object, or answers another request.
+        WireError: It is no JSON object in UTF-8, or answers another request.
     """
     try:
-        answer = json.loads(bytes(data))
+        answer = json.loads(bytes(data).decode())
     except ValueError as error:  # includes UnicodeDecodeError
         raise WireError(f"the answer is not JSON: {bytes(data[:80])!r} ({error})") from error
     except RecursionError as error:
         raise WireError("the answer is JSON nested too deeply") from error
     if not isinstance(answer, dict):
         raise WireError(f"the answer is not a JSON object: {bytes(data[:80])!r}")
-    if answer.get("id") != message_id:
-        raise WireError(f"expected an answer to request {message_id}, got {answer.get('id')!r}")
+    answered = answer.get("id")
+    if type(answered) is not int or answered != message_id:  # in Python, true and 1.0 equal 1
+        raise WireError(f"expected an answer to request {message_id}, got {answered!r}")
     if answer.get("type") == "error":
         raise RefusedError(str(answer.get("code")), str(answer.get("message")))
     return answer

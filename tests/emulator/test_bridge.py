@@ -300,3 +300,56 @@ class TestFaults:
             with pytest.raises(BridgeError, match="a step is under way"):
                 bridge.hello()
             bridge.abort()
+
+    def test_a_close_frame_behind_an_answer_ends_the_next_request(self) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            answer = json.dumps({"id": request_of(connection)["id"], "type": "save"}).encode()
+            goodbye = b"\x88\x05\x03\xe8bye"
+            connection.socket.sendall(bytes([0x81, len(answer)]) + answer + goodbye)
+            time.sleep(0.3)
+
+        with script(behaviour) as port:
+            bridge = Bridge(port, TOKEN)
+            bridge.save()
+            with pytest.raises(BridgeClosedError, match=r"1000.*bye"):
+                bridge.save()
+            assert bridge.closed
+
+    @pytest.mark.parametrize("request_name", ["save", "reset"])
+    def test_an_answer_to_another_request_closes_the_connection(self, request_name: str) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            connection.send(json.dumps({"id": request_of(connection)["id"] + 1, "type": "save"}))
+
+        with script(behaviour) as port:
+            bridge = Bridge(port, TOKEN)
+            with pytest.raises(WireError, match="expected an answer to request 1, got 2"):
+                bridge.save() if request_name == "save" else bridge.reset(1, 1)
+            assert bridge.closed
+
+    def test_a_script_that_refuses_to_close_is_left_all_the_same(self) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            error = {"id": request_of(connection)["id"], "type": "error", "code": "refused"}
+            connection.send(json.dumps(error))
+
+        with script(behaviour) as port:
+            bridge = Bridge(port, TOKEN)
+            bridge.close()
+            assert bridge.closed
+
+    def test_a_script_that_speaks_before_it_is_asked_is_not_believed(self) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            connection.send(json.dumps({"id": 0, "type": "save"}))
+            time.sleep(0.3)
+
+        with script(behaviour) as port, pytest.raises(WireError, match=r"before it was|got 0"):
+            Bridge(port, TOKEN).save()
+
+    def test_json_in_a_binary_message_is_no_answer(self) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            connection.send(json.dumps({"id": request_of(connection)["id"]}).encode())
+
+        with script(behaviour) as port:
+            bridge = Bridge(port, TOKEN)
+            with pytest.raises(WireError, match="got binary data"):
+                bridge.save()
+            assert bridge.closed

@@ -101,6 +101,18 @@ def test_an_answer_to_another_request_is_refused() -> None:
         protocol.decode_answer(b'{"id":4,"type":"save"}', 3)
 
 
+@pytest.mark.parametrize("answered", ["true", "1.0", '"1"', "null"])
+def test_the_id_of_an_answer_is_a_whole_number(answered: str) -> None:
+    with pytest.raises(WireError, match="expected an answer to request 1, got"):
+        protocol.decode_answer(f'{{"id":{answered},"type":"save"}}'.encode(), 1)
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+def test_an_answer_in_another_coding_than_utf_8_is_refused(coding: str) -> None:
+    with pytest.raises(WireError, match="not JSON"):
+        protocol.decode_answer('{"id":1,"type":"save"}'.encode(coding), 1)
+
+
 def test_an_error_answer_carries_its_code_and_sentence() -> None:
     with pytest.raises(RefusedError, match="slot 9 is empty") as caught:
         protocol.decode_answer(

@@ -6,6 +6,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 ARGS ?=
 INPUTS ?= 1000000
+BENCH ?= env_throughput replay gradient training_loop
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := cc65 lua5.1 lua-busted lua-check xvfb xauth openbox
@@ -22,7 +23,7 @@ help:
 	@echo "make soak  [ARGS=...]  1,000,000 frames with faults, nothing wrong and flat memory"
 	@echo "make lint              ruff, mypy, luacheck"
 	@echo "make format            ruff's formatter"
-	@echo "make bench             the benchmarks; see benchmarks/"
+	@echo "make bench [BENCH=...] the benchmarks, an hour for all: $(BENCH)"
 	@echo "make rom               build Foxtrot, the free game; needs cc65"
 	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7"
 	@echo "make fuzz              $(INPUTS) generated inputs for each parser, Lua's and Python's"
@@ -61,7 +62,7 @@ format: install-dev
 	$(BIN)/ruff format .
 
 bench: install real-rom $(VENV)-peer/.installed
-	$(BIN)/python -m benchmarks.env_throughput --peer-python $(VENV)-peer/bin/python $(ARGS)
+	for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 rom:
 	$(MAKE) -C homebrew

@@ -21,7 +21,8 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch.nn import functional as F
 
 from sb3_mario.dqn import saved_replay
-from sb3_mario.dqn.policies import DuelingDQNPolicy
+from sb3_mario.dqn.allocator import keep_freed_memory
+from sb3_mario.dqn.policies import DuelingDQNPolicy, DuelingQNetwork
 from sb3_mario.dqn.replay import FrameReplayBuffer
 from sb3_mario.dqn.step_ahead import StepAhead
 
@@ -68,9 +69,10 @@ class DuelingDQN(DQN):
         reward_scale: Factor of the rewards that are learned from, so that errors are about 1, where
             the loss turns from quadratic to linear. Q-values scale with it.
         overlap: Let the environments run while the learner computes.
-        accelerate: bfloat16 where the CPU or GPU computes with it, a fused optimizer, and one pass
-            from bytes to the first convolution. False computes in float32 as SB3 does; results
-            differ by rounding.
+        accelerate: bfloat16 where the CPU or GPU computes with it, a fused optimizer, one pass
+            from bytes to the first convolution, and freed memory kept for the next step (of the
+            whole process: see `allocator`). False computes in float32 as SB3 does; results differ
+            by rounding.
         stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device: As in ``DQN``.
 
     Raises:
@@ -197,6 +199,8 @@ class DuelingDQN(DQN):
             # The buffer counts the steps; SB3 would warn that it does not.
             self.n_steps = 1
         self._choose_arithmetic()
+        if self.accelerate:
+            keep_freed_memory()
         super()._setup_model()
         if frames:
             self.n_steps = self.replay_buffer_kwargs["n_steps"]
@@ -363,9 +367,12 @@ class DuelingDQN(DQN):
             # (batch, actions)
             q_values = self.q_net(batch.observations).float()
             with th.no_grad():
+                following = batch.next_observations
+                if isinstance(self.q_net, DuelingQNetwork):
+                    following = self.q_net.prepare(following)  # once for both networks
                 # (batch, actions)
-                next_q_values = self.q_net_target(batch.next_observations)
-                chosen_by = self.q_net(batch.next_observations) if self.double_q else next_q_values
+                next_q_values = self.q_net_target(following)
+                chosen_by = self.q_net(following) if self.double_q else next_q_values
                 # (batch, 1)
                 next_actions = chosen_by.argmax(dim=1, keepdim=True)
                 next_values = next_q_values.gather(1, next_actions).float()

@@ -65,14 +65,15 @@ class FrameStackCNN(BaseFeaturesExtractor):
                 f"got {height}x{width} (shape {observation_space.shape}, frames first)"
             )
         super().__init__(observation_space, features_dim)
+        self.frames = frames
         self.cnn = nn.Sequential(
             nn.Conv2d(frames, 32, kernel_size=2 * STRIDE, stride=STRIDE),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(32, 64, kernel_size=4, stride=2),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(64, 64, kernel_size=3, stride=1),
-            nn.ReLU(),
-            nn.Flatten(),
+            nn.ReLU(inplace=True),
+            _FlattenChannelsLast(),
         )
         with th.no_grad():
             n_flatten = self.cnn(th.zeros(1, frames, height, width)).shape[1]
@@ -81,18 +82,33 @@ class FrameStackCNN(BaseFeaturesExtractor):
         self.cnn.to(memory_format=th.channels_last)  # type: ignore[call-overload]
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """Return the features, ``(batch, features_dim)``, of ``(batch, frames, h, w)``."""
-        if observations.dtype == th.uint8:
-            maps = self.cnn[1:](self._first_convolution(observations))
+        """Return the features, ``(batch, features_dim)``.
+
+        Args:
+            observations: ``(batch, frames, height, width)``, or what `prepare` made of them.
+        """
+        prepared = self.prepare(observations)
+        if prepared.shape[1] == self.frames:
+            maps = self.cnn(prepared)
         else:
-            maps = self.cnn(observations)
+            maps = self.cnn[1:](self._first_convolution(prepared))
         features: th.Tensor = self.linear(maps)
         return features
 
-    def _first_convolution(self, observations: th.Tensor) -> th.Tensor:
-        """Return ``self.cnn[0](observations / 255)``."""
-        first = self.cnn[0]
-        assert isinstance(first, nn.Conv2d)
+    def prepare(self, observations: th.Tensor) -> th.Tensor:
+        """Return bytes as the first convolution takes them, and anything else as it is.
+
+        What several networks look at needs to be prepared only once.
+
+        Args:
+            observations: ``(batch, frames, height, width)`` uint8.
+
+        Returns:
+            ``(batch, frames * 16, height / 4, width / 4)``, channels last, of the type that
+            convolutions compute in.
+        """
+        if observations.dtype != th.uint8:
+            return observations
         batch, frames, height, width = observations.shape
         rows, columns = height // STRIDE, width // STRIDE
         # What does not fill a stride is under no kernel either.
@@ -103,11 +119,23 @@ class FrameStackCNN(BaseFeaturesExtractor):
         blocks = blocks.permute(0, 2, 4, 1, 3).contiguous()
         pixels = blocks.view(th.uint8).view(batch, rows, columns, frames * STRIDE**2)
         # Whole numbers up to 255 are exact in bfloat16 too.
-        inputs = pixels.to(_arithmetic_dtype(first.weight)).permute(0, 3, 1, 2)
+        return pixels.to(_arithmetic_dtype(self.cnn)).permute(0, 3, 1, 2)
+
+    def _first_convolution(self, prepared: th.Tensor) -> th.Tensor:
+        """Return ``self.cnn[0](observations / 255)`` of prepared observations."""
+        first = self.cnn[0]
+        assert isinstance(first, nn.Conv2d)
         # (out, frames, 2, 4, 2, 4) -> (out, frames, 4, 4, 2, 2)
-        kernel = (first.weight / 255).view(-1, frames, 2, STRIDE, 2, STRIDE)
-        kernel = kernel.permute(0, 1, 3, 5, 2, 4).reshape(-1, frames * STRIDE**2, 2, 2)
-        return F.conv2d(inputs, kernel, first.bias)
+        kernel = (first.weight / 255).view(-1, self.frames, 2, STRIDE, 2, STRIDE)
+        kernel = kernel.permute(0, 1, 3, 5, 2, 4).reshape(-1, self.frames * STRIDE**2, 2, 2)
+        return F.conv2d(prepared, kernel, first.bias)
+
+
+class _FlattenChannelsLast(nn.Module):
+    """Flattens maps in the order in which they lie in memory, channels last, without a copy."""
+
+    def forward(self, maps: th.Tensor) -> th.Tensor:
+        return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 class GridCNN(BaseFeaturesExtractor):
@@ -128,10 +156,10 @@ class GridCNN(BaseFeaturesExtractor):
         self.embedding = nn.Embedding(int(observation_space.high.max()) + 1, EMBEDDING)
         self.cnn = nn.Sequential(
             nn.Conv2d(frames * EMBEDDING, 64, kernel_size=3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(64, 64, kernel_size=3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
+            nn.ReLU(inplace=True),
+            _FlattenChannelsLast(),
         )
         n_flatten = 64 * -(-rows // 2) * -(-columns // 2)
         self.linear = nn.Sequential(nn.Linear(n_flatten, features_dim), nn.ReLU())
@@ -180,14 +208,24 @@ class JointExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, size)
         self.extractors = nn.ModuleDict(extractors)
 
+    def prepare(self, observations: dict[str, th.Tensor]) -> dict[str, th.Tensor]:
+        """Return the observations with pictures prepared; see `FrameStackCNN.prepare`."""
+        return {
+            name: extract.prepare(observations[name])
+            if isinstance(extract, FrameStackCNN)
+            else observations[name]
+            for name, extract in self.extractors.items()
+        }
+
     def forward(self, observations: dict[str, th.Tensor]) -> th.Tensor:
-        """Return the features, ``(batch, features_dim)``."""
+        """Return the features, ``(batch, features_dim)``, of observations, prepared or not."""
         parts = [extract(observations[name]) for name, extract in self.extractors.items()]
         return th.cat([part.to(parts[0].dtype) for part in parts], dim=1)
 
 
-def _arithmetic_dtype(weight: th.Tensor) -> th.dtype:
-    """Return the type that convolutions compute in: autocast's, or the weights'."""
+def _arithmetic_dtype(module: nn.Module) -> th.dtype:
+    """Return the type that a module computes in: autocast's, or its weights'."""
+    weight = next(module.parameters())
     device = weight.device.type
     if th.is_autocast_enabled(device):
         return th.get_autocast_dtype(device)

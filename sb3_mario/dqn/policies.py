@@ -64,6 +64,13 @@ class DuelingQNetwork(QNetwork):
             *create_mlp(self.features_dim, 1, self.net_arch, self.activation_fn)
         )
 
+    def prepare(self, obs: PyTorchObs) -> PyTorchObs:
+        """Return observations in a form that this and equal networks take with less work."""
+        if self._give_bytes:
+            assert isinstance(self.features_extractor, FrameStackCNN | JointExtractor)
+            return self.features_extractor.prepare(obs)  # type: ignore[arg-type]
+        return obs
+
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """Return the Q-values, ``(batch, n_actions)``, of a batch of observations."""
         # (batch, features_dim)

@@ -65,3 +65,12 @@ def test_building_draws_nothing_from_the_spaces_random_numbers() -> None:
     space, untouched = (spaces.Box(0, 255, (8, 84, 84), np.uint8, seed=3) for _ in range(2))
     FrameStackCNN(space)
     np.testing.assert_array_equal(space.sample(), untouched.sample())
+
+
+def test_what_was_prepared_gives_the_same_features_for_less_work() -> None:
+    extractor = FrameStackCNN(FRAMES)
+    stacks = th.randint(256, (3, 8, 84, 84), dtype=th.uint8)
+    prepared = extractor.prepare(stacks)
+    assert prepared.shape == (3, 8 * 16, 21, 21)
+    assert extractor.prepare(prepared) is prepared
+    assert extractor(prepared).equal(extractor(stacks))

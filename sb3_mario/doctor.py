@@ -85,7 +85,7 @@ def fast_checks(wanted: Wanted) -> Iterator[Finding]:
     yield from check_fceux()
     yield check_rom(wanted.rom)
     yield check_display(wanted.window)
-    yield check_screen(wanted.screen)
+    yield check_screen(wanted.screen, window=wanted.window)
     yield check_port()
     if wanted.log_folder is not None:
         yield check_folder("log folder", wanted.log_folder)
@@ -225,7 +225,7 @@ def _display_problem() -> str | None:
     return f"DISPLAY is {display}, but no X server answers there"
 
 
-def check_screen(wanted: bool) -> Finding:
+def check_screen(wanted: bool, *, window: bool) -> Finding:
     """Check what ``frames="screen"`` needs; only ``wanted`` makes it necessary."""
     name = "screen"
     status: Status = "FAILED" if wanted else "note"
@@ -235,10 +235,11 @@ def check_screen(wanted: bool) -> Finding:
     if importlib.util.find_spec("Xlib") is None:
         mend = 'pip install "sb3-mario[screen]"'
         return Finding(name, status, "frames='screen' needs python-xlib, which is missing", mend)
-    if shutil.which("Xvfb") is None:
+    if shutil.which("Xvfb") is None and not window:
         text = "there is no Xvfb, the private display that frames='screen' needs without a window"
         return Finding(name, status, text, "apt install xvfb (Debian, Ubuntu)")
-    return Finding(name, "ok", "frames='screen' has python-xlib and Xvfb")
+    source = "FCEUX's window" if window else "Xvfb"
+    return Finding(name, "ok", f"frames='screen' has python-xlib and {source}")
 
 
 def check_port() -> Finding:

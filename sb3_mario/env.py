@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_mario.emulator import deadlines
-from sb3_mario.emulator.errors import BridgeError, EmulatorError, StartError
+from sb3_mario.emulator.errors import BridgeError, EmulatorError, RefusedError, StartError
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
 from sb3_mario.game.actions import button_masks
@@ -81,7 +81,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         frames: Where pictures come from: ``"bridge"``, with the state, or ``"screen"``, from
             FCEUX's window: the one that is shown, or one on a private display. Between the first
             and the last 8 lines, which the screen's lack (see `sb3_mario.emulator.strip`), both
-            are the same, pixel for pixel. ``"screen"`` takes about twice as long. It needs
+            are the same, pixel for pixel. ``"screen"`` takes longer and needs
             Linux with X11, python-xlib, and Xvfb where no window is shown.
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
@@ -195,7 +195,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
         Args:
             seed: Seeds the no-ops and the sticky actions.
-            options: ``{"noops": n}`` sets the number of frames without a button.
+            options: ``{"noops": n}`` sets the number of frames without a button; fewer are run
+                where the player would die of them.
 
         Returns:
             Observation and info.
@@ -209,14 +210,19 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         noops = (options or {}).get("noops", drawn)
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         self._reconnects_before = self.reconnects
+        mismatches = 0
         while True:
             try:
                 state = self._first_state(noops)
-                break
+                if not state.ended:
+                    break
+                noops //= 2  # nobody lives that long without a button
             except (BridgeError, StartError) as error:
                 if isinstance(error, StartError) and not self._worked:
                     raise  # the installation is at fault
+                mismatches += self._counters.mismatches - self._counters_before.mismatches
                 self._fault(error)
+        self._counters_before.mismatches -= mismatches
         self._state = state
         self._game = GameState.from_ram(state.ram)
         self._last_action = 0
@@ -258,6 +264,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         """
         if self._fceux is None or self._state is None:
             raise gym.error.ResetNeeded("call reset() before step()")
+        if self._sent is not None:
+            raise RuntimeError(f"begin_step({self._sent}) is under way: call step() first")
         self._sent = int(action)
         played = self._sent
         sticky = self.sticky_action_probability
@@ -295,7 +303,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             if self._send_error is not None:
                 raise self._send_error
             state = self._fceux.bridge.receive_step()
-        except BridgeError as error:
+        except (BridgeError, RefusedError) as error:  # refused: the game cannot go on
             return self._cut_off(error)
         self._faults = 0
         start = time.perf_counter()
@@ -325,7 +333,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         terminated = end_cause is not None and not truncated
         return observation, reward, terminated, truncated, info
 
-    def _cut_off(self, error: BridgeError) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _cut_off(self, error: EmulatorError) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Return what `step` returns where FCEUX broke: the episode is cut off before it."""
         self._fault(error)
         lost = {"end_cause": "emulator", "step_lost": True}

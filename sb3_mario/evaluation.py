@@ -12,10 +12,14 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.env import SuperMarioBrosEnv
 
 NOOP_MAX: Final = 30
 STICKY_PROBABILITY: Final = 0.25
+TRIES: Final = 3
+"""Times that an episode is begun, where emulators break in it."""
+
 _Z: Final = statistics.NormalDist().inv_cdf(0.975)  # of a 95 % interval
 
 
@@ -175,6 +179,10 @@ def evaluate(
         deterministic: Take the best action; else the agent's own exploration.
         n_envs: Emulators that play side by side.
         on_episode: Called when an episode has ended.
+
+    Raises:
+        EmulatorError: Emulators broke in an episode `TRIES` times. One that breaks less often
+            costs nothing: the episode is played from its start.
     """
     noops = np.random.default_rng(seed).integers(1, NOOP_MAX + 1, size=episodes).tolist()
     done: list[Episode | None] = [None] * episodes
@@ -191,7 +199,7 @@ def evaluate(
             for table, action in zip(playing, actions.tolist(), strict=True):
                 table.env.begin_step(action)
             for table, action in zip(playing, actions.tolist(), strict=True):
-                episode = table.step(action)
+                episode = table.step(action, seed)
                 if episode is None:
                     continue
                 done[table.number] = episode
@@ -225,21 +233,32 @@ class _Table:
     observation: Any
     steps: int = 0
     reward: float = 0.0
+    tries: int = 1
 
     @classmethod
     def start(cls, env: SuperMarioBrosEnv, seed: int, number: int, noops: Sequence[int]) -> _Table:
         observation, _ = env.reset(seed=seed + number, options={"noops": noops[number]})
         return cls(env, number, noops[number], observation)
 
-    def step(self, action: int) -> Episode | None:
+    def step(self, action: int, seed: int) -> Episode | None:
         self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.steps += 1
         self.reward += reward
         if not (terminated or truncated):
             return None
+        if "step_lost" in info:
+            self._start_again(seed)
+            return None
         return Episode(
             self.noops, info["end_cause"], info["max_x"], info["time"], self.steps, self.reward
         )
+
+    def _start_again(self, seed: int) -> None:
+        if self.tries == TRIES:
+            raise EmulatorError(f"emulators broke in episode {self.number} {TRIES} times")
+        self.tries += 1
+        self.steps, self.reward = 0, 0.0
+        self.observation, _ = self.env.reset(seed=seed + self.number, options={"noops": self.noops})
 
 
 def _batch(observations: list[Any]) -> Any:

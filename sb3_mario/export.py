@@ -9,6 +9,8 @@ from pathlib import Path
 
 from stable_baselines3 import DQN
 
+from sb3_mario.callbacks.checkpoints import atomic_save_model
+
 
 def export(model: DQN, path: Path) -> int:
     """Save what is needed to play and to start another training from; the rest is left out.
@@ -32,8 +34,7 @@ def export(model: DQN, path: Path) -> int:
     policy.optimizer.state.clear()
     model._last_obs = model._last_original_obs = model._last_episode_starts = None
     path.parent.mkdir(parents=True, exist_ok=True)
-    model.save(path)
-    return path.stat().st_size
+    return atomic_save_model(model, path).stat().st_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,14 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         "-o", "--output", type=Path, required=True, metavar="FILE.zip", help="file to write"
     )
     args = parser.parse_args(argv)
+    output = args.output.with_name(args.output.name.removesuffix(".zip") + ".zip")
     try:
+        before = args.model.stat().st_size
         model = DQN.load(args.model, device="cpu")
     except Exception as error:  # torch, pickle and zipfile raise whatever they like
         print(f"{args.model} cannot be loaded: {error}", file=sys.stderr)
         return 1
-    before = args.model.stat().st_size
-    size = export(model, args.output)
-    print(f"{args.output}: {size / 1e6:.1f} MB of {before / 1e6:.1f} MB")
+    try:
+        size = export(model, output)
+    except OSError as error:
+        print(f"{output} cannot be written: {error}", file=sys.stderr)
+        return 1
+    print(f"{output}: {size / 1e6:.1f} MB of {before / 1e6:.1f} MB")
     return 0
 
 

@@ -232,6 +232,8 @@ def test_what_pictures_from_the_screen_need(
         monkeypatch.setitem(sys.modules, "Xlib", None)
     assert re.search(rf"note  screen: .*{missing}", examine(failed=None))
     assert missing in examine("--screen", failed="screen")
+    with_window = doctor.check_screen(True, window=True)
+    assert (with_window.status == "FAILED") == (missing != "Xvfb"), "its own window needs no Xvfb"
 
 
 def which_but(hidden: str, which: Callable[..., str | None]) -> Callable[..., str | None]:

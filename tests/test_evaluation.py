@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.env import SuperMarioBrosEnv
 from sb3_mario.evaluation import Episode, Evaluation, evaluate, wilson_interval
+from tests.faults.chaos import FAULTS
 
 RIGHT, A_RIGHT_B = 1, 4
 
@@ -94,6 +96,49 @@ def test_episodes_do_not_depend_on_the_number_of_emulators() -> None:
     assert len({episode.noops for episode in one.episodes}) > 1
     assert all(1 <= episode.noops <= 30 for episode in one.episodes)
     assert one.distinct > 1
+
+
+@pytest.mark.real_rom
+def test_an_episode_whose_emulator_broke_is_played_again() -> None:
+    made: list[SuperMarioBrosEnv] = []
+
+    def make_env(sticky: float) -> SuperMarioBrosEnv:
+        made.append(SuperMarioBrosEnv(stuck_steps=30))
+        return made[-1]
+
+    class Breaks(Always):
+        def predict(self, observation: Any, deterministic: bool = False, **kwargs: Any) -> Any:
+            self.steps = getattr(self, "steps", 0) + 1
+            if self.steps == 20:
+                assert made[-1]._fceux is not None
+                FAULTS["kill"](made[-1]._fceux)
+            return super().predict(observation, deterministic, **kwargs)
+
+    expected = evaluate(Always(RIGHT), make_env, env_id="1-1", episodes=2)
+    with pytest.warns(UserWarning, match="fault 1: "):
+        found = evaluate(Breaks(RIGHT), make_env, env_id="1-1", episodes=2)
+    assert found == expected
+
+
+@pytest.mark.real_rom
+def test_emulators_that_break_again_and_again_end_the_evaluation() -> None:
+    made: list[SuperMarioBrosEnv] = []
+
+    def make_env(sticky: float) -> SuperMarioBrosEnv:
+        made.append(SuperMarioBrosEnv())
+        return made[-1]
+
+    class Breaks(Always):
+        def predict(self, observation: Any, deterministic: bool = False, **kwargs: Any) -> Any:
+            assert made[-1]._fceux is not None
+            FAULTS["kill"](made[-1]._fceux)
+            return super().predict(observation, deterministic, **kwargs)
+
+    with (
+        pytest.warns(UserWarning, match="fault"),
+        pytest.raises(EmulatorError, match="broke in episode 0 3 times"),
+    ):
+        evaluate(Breaks(RIGHT), make_env, env_id="1-1", episodes=1)
 
 
 @pytest.mark.real_rom

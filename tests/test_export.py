@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from gymnasium import Env, spaces
 from stable_baselines3 import DQN
 
 from sb3_mario.dqn import DuelingDQN
 from sb3_mario.export import main
-
-SIZE = 36
-
-
-class Noise(Env[Any, Any]):
-    """Pictures of noise, episodes of 10 steps."""
-
-    observation_space = spaces.Box(0, 255, (4, SIZE, SIZE), np.uint8)
-    action_space = spaces.Discrete(3)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.observation_space.sample(), {}
-
-    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.steps += 1
-        return self.observation_space.sample(), float(action), False, self.steps == 10, {}
+from tests.dqn.test_algorithm import SIZE, Stacks
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[DuelingDQN, Path]:
     th.set_num_threads(1)
     path = tmp_path_factory.mktemp("model") / "model.zip"
     model = DuelingDQN(
-        "DuelingDQNPolicy", Noise(), buffer_size=200, learning_starts=20, seed=0, device="cpu"
+        "DuelingDQNPolicy", Stacks(), buffer_size=200, learning_starts=20, seed=0, device="cpu"
     ).learn(80)
     model.save(path)
     return model, path
@@ -52,7 +31,7 @@ def test_an_exported_agent_acts_as_before_and_takes_a_fraction_of_the_room(
 ) -> None:
     trained, path = model
     small = tmp_path / "given" / "away.zip"
-    assert main([str(path), "-o", str(small)]) == 0
+    assert main([str(path), "-o", str(small.with_suffix(""))]) == 0, "as SB3 adds .zip"
     assert str(small) in capsys.readouterr().out
     assert small.stat().st_size < 0.3 * path.stat().st_size
     stacks = np.random.default_rng(0).integers(256, size=(50, 4, SIZE, SIZE), dtype=np.uint8)
@@ -65,13 +44,20 @@ def test_an_exported_agent_can_be_trained_further(
 ) -> None:
     small = tmp_path / "small.zip"
     assert main([str(model[1]), "-o", str(small)]) == 0
-    further = DuelingDQN.load(small, env=Noise(), device="cpu")
+    further = DuelingDQN.load(small, env=Stacks(), device="cpu")
     before = [p.detach().clone() for p in further.q_net_target.parameters()]
     further.learn(60)
     assert all(
         a.equal(b) for a, b in zip(before, further.q_net_target.parameters(), strict=True)
     ), "the target network is one of its own again"
     assert not all(a.equal(b) for a, b in zip(before, further.q_net.parameters(), strict=True))
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    model: tuple[DuelingDQN, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(model[1]), "-o", "/proc/no.zip"]) == 1
+    assert "/proc/no.zip cannot be written" in capsys.readouterr().err
 
 
 def test_what_is_no_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -30,7 +30,7 @@ SelfDuelingDQN = TypeVar("SelfDuelingDQN", bound="DuelingDQN")
 
 
 class DivergedError(RuntimeError):
-    """The loss is infinite or no number; the last gradient step was not made."""
+    """Loss or gradient is infinite or no number; the last gradient step was not made."""
 
 
 class DuelingDQN(DQN):
@@ -131,6 +131,11 @@ class DuelingDQN(DQN):
                 f"prioritized_replay needs FrameReplayBuffer, got {replay_buffer_class}: leave "
                 "replay_buffer_class out, or prioritized_replay"
             )
+        if n_steps > 1 and not frames and not issubclass(replay_buffer_class, NStepReplayBuffer):  # type: ignore[arg-type]
+            raise ValueError(
+                f"n_steps={n_steps} needs FrameReplayBuffer or NStepReplayBuffer, got "
+                f"{replay_buffer_class}: leave replay_buffer_class out, or n_steps"
+            )
         if not 0 <= prioritized_replay_beta0 <= 1:
             raise ValueError(
                 f"prioritized_replay_beta0 must be from 0 to 1, got {prioritized_replay_beta0}"
@@ -140,13 +145,19 @@ class DuelingDQN(DQN):
         kwargs = dict(replay_buffer_kwargs or {})
         if frames:
             replay_buffer_class = replay_buffer_class or FrameReplayBuffer
-            kwargs = {
+            own = {
                 "n_steps": n_steps,
                 "gamma": gamma,
                 "prioritized": prioritized_replay,
                 "alpha": prioritized_replay_alpha,
                 "eps": prioritized_replay_eps,
-            } | kwargs
+            }
+            for name, value in own.items():
+                if kwargs.setdefault(name, value) != value:
+                    raise ValueError(
+                        f"replay_buffer_kwargs has {name}={kwargs[name]}, but the model's own "
+                        f"argument says {value}: leave it out of replay_buffer_kwargs"
+                    )
         self.double_q = double_q
         self.prioritized_replay = prioritized_replay
         self.prioritized_replay_beta0 = prioritized_replay_beta0
@@ -338,9 +349,11 @@ class DuelingDQN(DQN):
         """Make gradient steps.
 
         Raises:
-            DivergedError: A loss is infinite or no number.
+            DivergedError: A loss or a gradient is infinite or no number.
         """
-        if self._step_ahead is not None and self._under_way is None:
+        # Not beyond the end of learning, where the user may do with the environments what he likes.
+        goes_on = self.num_timesteps < self._total_timesteps
+        if self._step_ahead is not None and self._under_way is None and goes_on:
             self._under_way = self._sample_action(self.learning_starts, None, self.n_envs)
             self._step_ahead.send(self._under_way[0])
         self.policy.set_training_mode(True)
@@ -385,15 +398,11 @@ class DuelingDQN(DQN):
         loss = (errors if weights is None else errors * weights).mean()
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise DivergedError(
-                f"the loss is {value} after {self._n_updates:,} gradient steps: training has "
-                "diverged. The weights before this step are kept. Look at train/mean_q and "
-                "train/loss before it; lower learning_rate, gamma or max_grad_norm, or raise "
-                "target_update_interval"
-            )
+            raise self._diverged(f"the loss is {value}")
         self.policy.optimizer.zero_grad()
         loss.backward()
-        self._clip_gradients()
+        if not np.isfinite(norm := self._clip_gradients()):
+            raise self._diverged(f"the gradient's norm is {norm}")
         self.policy.optimizer.step()
         learned = time.perf_counter()
 
@@ -405,12 +414,21 @@ class DuelingDQN(DQN):
         self.seconds["replay"] += sampled - start + time.perf_counter() - learned
         return value
 
-    def _clip_gradients(self) -> None:
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"{what} after {self._n_updates:,} gradient steps: training has diverged. The weights "
+            "before this step are kept. Look at train/mean_q and train/loss before it; lower "
+            "learning_rate, gamma or max_grad_norm, or raise target_update_interval"
+        )
+
+    def _clip_gradients(self) -> float:
+        """Clip the gradients as SB3 does; return their norm before."""
         parameters = [p for p in self.policy.parameters() if p.grad is not None]
         norm = th.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         # SB3 multiplies all gradients even where that changes nothing.
         if norm > self.max_grad_norm:
             th.nn.utils.clip_grads_with_norm_(parameters, self.max_grad_norm, norm)
+        return float(norm)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.accelerate and computes_bfloat16(self.device):

@@ -124,7 +124,12 @@ class Storage:
 
         Returns:
             The step's slot, and the slots whose steps were lost to make room.
+
+        Raises:
+            ValueError: The observations are no stacks, noticed at the environment's first step.
         """
+        if self.written[env] == 0:
+            self._check_stacks(stack, next_stack)
         lost: list[int] = []
         slot = self._open[env]
         if slot is None or not self._is_newest(slot, stack):
@@ -168,6 +173,20 @@ class Storage:
             name: stack[name][-1] if part.depth > 1 else stack[name].reshape(part.shape)
             for name, part in self.parts.items()
         }
+
+    def _check_stacks(
+        self,
+        stack: dict[str, npt.NDArray[np.generic]],
+        next_stack: dict[str, npt.NDArray[np.generic]],
+    ) -> None:
+        for name, part in self.parts.items():
+            if part.depth > 1 and not np.array_equal(stack[name][1:], next_stack[name][:-1]):
+                raise ValueError(
+                    f"the observation{f' {name!r}' if name else ''}, {part.depth} x {part.shape}, "
+                    "is no stack of frames along its first axis, oldest first: what a step leads "
+                    "to must begin with the frames before it. FrameReplayBuffer stores the newest "
+                    "frame only; use another replay_buffer_class"
+                )
 
     def _is_newest(self, slot: int, stack: dict[str, npt.NDArray[np.generic]]) -> bool:
         """Return whether the stack ends with the frame in ``slot``: nothing was lost between."""

@@ -34,7 +34,10 @@ class CaptureError(BridgeError):
 
 
 class RefusedError(EmulatorError):
-    """FCEUX answered a request with an error; the game is as it was before.
+    """FCEUX answered a request with an error.
+
+    A request that makes no sense changes nothing. Where the game itself did not do what was asked
+    for (no level started, no control over the player), frames have run: start a level anew.
 
     Attributes:
         code: A word for programs, such as ``"bad_message"`` or ``"refused"``.

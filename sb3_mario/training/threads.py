@@ -15,7 +15,7 @@ STEPS: Final = 40  # between two looks at the clock
 SECONDS: Final = 1.5  # of each measurement
 ROUNDS: Final = 2
 # Of the model that is trained for the measurement.
-PROBE_ARGUMENTS: Final = {"buffer_size": 1000, "learning_starts": 64}
+PROBE_ARGUMENTS: Final = {"buffer_size": 5000, "learning_starts": 64}
 
 
 def measure_threads(model: DQN, check: Callable[[], None]) -> dict[int, float]:

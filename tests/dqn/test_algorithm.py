@@ -16,6 +16,7 @@ from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from sb3_mario.dqn import DivergedError, DuelingDQN, FrameReplayBuffer
@@ -317,23 +318,36 @@ def test_the_policy_that_acts_lags_by_one_call_of_train() -> None:
 
     model._sample_action, model._gradient_step = acting, learning
     model.learn(12)
-    assert events == ["act"] + ["act", "learn"] * 6
+    assert events == ["act"] + ["act", "learn"] * 5 + ["learn"]
 
 
-def test_a_step_under_way_is_not_lost_when_learning_goes_on() -> None:
-    model = make(overlap=True)
-    model.learn(60)
-    assert model._under_way is not None
+@pytest.mark.parametrize("cls", [DummyVecEnv, SubprocVecEnv])
+def test_no_step_is_under_way_when_learning_has_ended(cls: type[VecEnv]) -> None:
+    env = envs(cls=cls)
+    model = make(env, overlap=True).learn(60)
+    assert evaluate_policy(model, env, 2, warn=False)[0] >= 0
+    env.reset()
     model.learn(60, reset_num_timesteps=False)
     assert model.num_timesteps == 120
-    # One more than were stored: the frame under way follows on the last.
-    storage = model.replay_buffer.storage
-    assert storage.count == 120
-
-
-def test_a_step_under_way_is_forgotten_with_its_environment() -> None:
-    model = make()
+    assert model.replay_buffer.storage.count == 120
+    env.close()
+    model.set_env(envs(seed=9))
     model.learn(60)
+    assert model.num_timesteps == 60
+
+
+def test_a_step_under_way_when_learning_broke_off_is_forgotten_with_its_environment() -> None:
+    model = make()
+    model.learn(40)
+
+    def broken(batch_size: int) -> float:
+        raise RuntimeError("broken")
+
+    model._gradient_step, gradient_step = broken, model._gradient_step
+    with pytest.raises(RuntimeError, match="broken"):
+        model.learn(40, reset_num_timesteps=False)
+    assert model._under_way is not None
+    model._gradient_step = gradient_step
     model.set_env(envs(seed=9))
     model.learn(60)
     assert model.num_timesteps == 60
@@ -350,6 +364,26 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_spoiled() -> None
     with pytest.raises(DivergedError, match=r"the loss is nan after .* lower learning_rate"):
         model.train(1, 8)
     assert same(before[: len(list(model.q_net.parameters()))], list(model.q_net.parameters()))
+
+
+def test_a_gradient_that_is_no_number_stops_too() -> None:
+    model = make().learn(60)
+    before = parameters(model)
+    weight = next(model.q_net.parameters())
+    weight.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
+    with pytest.raises(DivergedError, match=r"the gradient's norm is (inf|nan) after"):
+        model.train(1, 8)
+    assert same(before, parameters(model))
+
+
+def test_steps_need_a_buffer_that_sums_rewards() -> None:
+    with pytest.raises(ValueError, match=r"n_steps=3 needs FrameReplayBuffer or NStep"):
+        make(replay_buffer_class=ReplayBuffer)
+
+
+def test_the_buffers_arguments_do_not_contradict_the_models() -> None:
+    with pytest.raises(ValueError, match=r"replay_buffer_kwargs has n_steps=5, .* says 3"):
+        make(replay_buffer_kwargs={"n_steps": 5})
 
 
 def test_priorities_need_their_buffer() -> None:

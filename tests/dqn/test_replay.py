@@ -517,3 +517,11 @@ print((resident() - before) / buffer.size())
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert 7_056 <= float(result.stdout) <= 7_200
+
+
+def test_observations_that_are_no_stacks_are_refused() -> None:
+    buffer = FrameReplayBuffer(100, SPACE, spaces.Discrete(3), "cpu")
+    rng = np.random.default_rng(0)
+    picture, other = rng.integers(256, size=(2, 1, *SPACE.shape), dtype=np.uint8)
+    with pytest.raises(ValueError, match="is no stack of frames along its first axis"):
+        buffer.add(picture, other, np.array([0]), np.array([0.0]), np.array([False]), [{}])

@@ -56,9 +56,16 @@ def fill(buffer: ReplayBuffer, steps: int, seed: int = 0) -> None:
     for _ in range(steps):
         done = rng.random(2) < 0.2
         infos = [{"TimeLimit.truncated": bool(d and rng.random() < 0.5)} for d in done]
-        buffer.add(
-            observation(), observation(), rng.integers(5, size=2), rng.random(2), done, infos
-        )
+        before, after = observation(), observation()
+        for stack, following in _stacks(before, after):
+            following[:, :-1] = stack[:, 1:]
+        buffer.add(before, after, rng.integers(5, size=2), rng.random(2), done, infos)
+
+
+def _stacks(before: Any, after: Any) -> list[tuple[Any, Any]]:
+    if not isinstance(before, dict):
+        return [(before, after)]
+    return [(before[name], after[name]) for name in before if before[name].ndim > 2]
 
 
 def content(buffer: ReplayBuffer) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -140,6 +141,56 @@ def test_nonsense_from_fceux_is_a_fault_and_counted_as_a_mismatch(make: MakeEnv)
     assert truncated and info["end_cause"] == "emulator"
     assert (info["sync_mismatches"], info["sync_reconnects"]) == (1, 1)
     assert play(env, 5) == unbroken
+
+
+def test_nonsense_at_a_reset_is_counted_for_the_episode_that_begins_there(make: MakeEnv) -> None:
+    env = make()
+    play(env, 5)
+    with through_wire(emulator(env).bridge) as (bridge, wire):
+        emulator(env).bridge = bridge
+        env.reset(options={"noops": 5})
+        wire.alter(b"SB3M", b"SB3W")
+        with pytest.warns(UserWarning, match="fault 1: not a state message"):
+            _, info = env.reset()
+    assert (info["sync_mismatches"], info["sync_reconnects"]) == (1, 1)
+    info = env.step(RIGHT)[4]
+    assert (info["sync_mismatches"], info["sync_reconnects"]) == (1, 1)
+
+
+def test_a_step_that_the_game_refuses_cuts_the_episode_off(make: MakeEnv) -> None:
+    env = make(stuck_steps=0)
+    play(env, 5)
+    while not emulator(env).bridge.step(0, 60, frame=False).ended:  # behind the environment's back
+        pass
+    with pytest.warns(UserWarning, match="fault 1: the episode is over"):
+        _, _, terminated, truncated, info = env.step(RIGHT)
+    assert (terminated, truncated, info["end_cause"]) == (False, True, "emulator")
+    play(env, 5)
+
+
+def test_a_second_step_cannot_begin_before_the_first_has_ended(make: MakeEnv) -> None:
+    env = make()
+    env.reset()
+    env.begin_step(RIGHT)
+    with pytest.raises(RuntimeError, match=r"begin_step\(1\) is under way"):
+        env.begin_step(RIGHT)
+    assert env.step(RIGHT)[3] is False
+
+
+def test_more_no_ops_than_the_player_outlives_are_halved(
+    make: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make()
+    env.reset()
+    reset = emulator(env).bridge.reset
+
+    def deadly(*args: Any, noops: int, **kwargs: Any) -> Any:
+        return dataclasses.replace(reset(*args, noops=noops, **kwargs), ended=noops > 30)
+
+    monkeypatch.setattr(emulator(env).bridge, "reset", deadly)
+    _, info = env.reset(options={"noops": 100})
+    assert info["frames"] == 25
+    assert env.step(RIGHT)[3] is False
 
 
 def test_a_refused_step_after_a_cut_episode_asks_for_a_reset(make: MakeEnv) -> None:

@@ -195,7 +195,7 @@ def test_a_thin_line_shows_random_play_where_ten_episodes_of_it_were_played(
     for axes in figure.axes[:2]:
         thin = [line for line in axes.lines if line.get_linewidth() == RANDOM_WIDTH]
         # Means of 1 to 10; of 2 to 10 and 2 to 20 by twos.
-        heights = [line.get_ydata()[0] for line in thin if len(line.get_ydata())]
+        heights = [float(y[0]) for line in thin if len(y := np.asarray(line.get_ydata()))]
         assert heights == pytest.approx([5.5, (30 + 110) / 15])
         assert axes.get_legend_handles_labels()[1].count("random play") == 1
     for axes in figure.axes[2:]:

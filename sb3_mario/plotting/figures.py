@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,7 @@ CAUSES: Final = {
 RANDOM_RATE: Final = 0.95  # exploration above it is random play
 RANDOM_EPISODES: Final = 10  # fewer say nothing of it
 RANDOM_WIDTH: Final = 0.8  # of its line, points
+LEGEND_WIDTH: Final = 120  # of a line, letters
 
 _STYLE: Final[Any] = {
     "font.size": 9,
@@ -82,6 +84,7 @@ def learning_curves(groups: Groups) -> tuple[Figure, dict[str, dict[str, Curve]]
             if against == "steps":
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         handles, labels = figure.axes[0].get_legend_handles_labels()
+        labels = [textwrap.fill(label, LEGEND_WIDTH) for label in labels]
         figure.legend(handles, labels, loc="outside lower center", fontsize=8)
     return figure, drawn
 

@@ -168,7 +168,8 @@ def grouped(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
     Settings are algorithm, environment, game and hyperparameters; how long a run is, is none.
     """
     settings = [_settings(run) for run in runs]
-    names = sorted({name for values in settings for name in values})
+    hyperparams = {name for values in settings for name in values} - {"env", "rom"}
+    names = ["env", "rom", *sorted(hyperparams)]
     differing = [
         name for name in names if len({values.get(name, "default") for values in settings}) > 1
     ]

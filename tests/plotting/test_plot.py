@@ -202,6 +202,15 @@ def test_a_thin_line_shows_random_play_where_ten_episodes_of_it_were_played(
         assert "random play" not in axes.get_legend_handles_labels()[1]
 
 
+def test_a_long_name_fits_into_the_figure(tmp_path: Path) -> None:
+    name = "dueling_dqn " + " ".join(f"hyperparameter_{n}=default" for n in range(12))
+    figure, _ = learning_curves({name: [read_run(write_run(tmp_path / "run"))]})
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert name in figure.legends[0].get_texts()[0].get_text().replace("\n", " ")
+
+
 def test_without_random_play_no_line_is_named_so(tmp_path: Path) -> None:
     figure, _ = learning_curves({"few": [read_run(write_run(tmp_path / "a", random_episodes=9))]})
     assert "random play" not in figure.axes[0].get_legend_handles_labels()[1]

@@ -15,6 +15,8 @@ from sb3_mario.training.config import ConfigError
 _EPILOG = """\
 Runs that differ by their seed alone are drawn as one line, with a band from the lowest to the
 highest of them. Every point of a curve is the mean over the episodes of the last 5 % of the run.
+The thin dashed lines are random play: the episodes with an exploration rate above 0.95. Hours leave
+out the pauses before resumptions.
 
 examples:
   python -m sb3_mario.plot logs/dueling_dqn/*

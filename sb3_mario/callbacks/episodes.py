@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ _FROM_INFO = {"clock": "time"} | {
         *("sync_frames", "sync_retakes", "sync_mismatches", "sync_reconnects"),
     )
 }
+_SYNC = tuple(name for name in COLUMNS if name.startswith("sync_"))
 _HEADER = ",".join(COLUMNS).encode()
 
 
@@ -68,7 +70,9 @@ class EpisodeCSVCallback(BaseCallback):
     When a run is resumed the file is cut to the rows up to the model's ``num_timesteps``: what
     came after belongs to the part that is lost. A torn last line goes too. ``Monitor``'s files,
     which do not know the steps, are cut to the same episodes. Put this callback
-    before the one that saves checkpoints, so that a checkpoint's rows are written when it is.
+    before the one that saves checkpoints, so that a checkpoint's rows are written when it is. The
+    sums of the ``sync_*`` columns of the rows that are kept are recorded with the model's logger,
+    as ``sync/*``, for `TensorboardCallback` to count on from.
 
     The file is locked while it is written. When the disk is full rows wait in memory, with a
     warning, and are written with the next that fits.
@@ -112,12 +116,14 @@ class EpisodeCSVCallback(BaseCallback):
         n_envs = self.training_env.num_envs
         self._file = _open_locked(self.path)
         try:
-            self._episodes = self._cut(self._file, n_envs)
+            self._episodes, sync = self._cut(self._file, n_envs)
             for monitor_file, count in zip(self.monitor_files, self._episodes, strict=False):
                 _cut_monitor_file(monitor_file, count)
         except BaseException:
             self.close()
             raise
+        for column, total in sync.items():
+            self.logger.record(column.replace("sync_", "sync/"), total)
         self._meter = LearnerMeter(self.model)
         # Loss and Q of the running episodes, weighted by gradient steps: (n_envs, 2).
         self._sums = np.zeros((n_envs, 2))
@@ -197,11 +203,11 @@ class EpisodeCSVCallback(BaseCallback):
             self._waiting = b""
             self._warned_disk = False
 
-    def _cut(self, file: io.FileIO, n_envs: int) -> list[int]:
+    def _cut(self, file: io.FileIO, n_envs: int) -> tuple[list[int], Counter[str]]:
         """Cut the file to the rows up to ``num_timesteps``, or write the header of a new one.
 
         Returns:
-            The number of episodes of each environment.
+            The number of episodes of each environment, and the sums of the ``sync_*`` columns.
         """
         file.seek(0)
         # What follows the last line feed was torn by a crash.
@@ -209,7 +215,7 @@ class EpisodeCSVCallback(BaseCallback):
         if not lines and _HEADER.startswith(torn):
             file.truncate(0)
             _append(file, _HEADER + b"\n")
-            return [0] * n_envs
+            return [0] * n_envs, Counter()
         if not lines or lines[0] != _HEADER:
             raise ValueError(
                 f"{self.path} has other columns than this version writes: "
@@ -221,6 +227,7 @@ class EpisodeCSVCallback(BaseCallback):
                 "another path, or resume that run"
             )
         episodes: dict[int, int] = {}
+        sync: Counter[str] = Counter()
         kept = 0
         end = len(_HEADER) + 1
         for number, line in enumerate(lines[1:], start=2):
@@ -230,13 +237,14 @@ class EpisodeCSVCallback(BaseCallback):
             if row is None or row["timesteps"] > self.num_timesteps:
                 break
             episodes[row["env"]] = row["episode"]
+            sync.update({name: row[name] for name in _SYNC if name in row})
             end += len(line) + 1
             kept += 1
         # Steps only grow, so the rows to go are the last: cutting is one call, all or nothing.
         file.truncate(end)
         if self.verbose >= 1:
             print(f"{self.path}: {kept} episodes kept, {len(lines) - 1 - kept} cut")
-        return [episodes.get(env, 0) for env in range(n_envs)]
+        return [episodes.get(env, 0) for env in range(n_envs)], sync
 
 
 def _cut_monitor_file(path: Path, episodes: int) -> None:
@@ -292,12 +300,13 @@ def _text(value: Any) -> str:
 
 
 def _parse(line: bytes) -> dict[str, int] | None:
-    """Return a row's env, episode and timesteps; None where the line is no row."""
+    """Return a row's env, episode, timesteps and ``sync_*``; None where the line is no row."""
     cells = next(csv.reader([line.decode(errors="replace")]), [])
     if len(cells) != len(COLUMNS):
         return None
     row = dict(zip(COLUMNS, cells, strict=True))
     try:
-        return {name: int(row[name]) for name in ("env", "episode", "timesteps")}
+        counted = {name: int(row[name]) for name in _SYNC if row[name]}
+        return counted | {name: int(row[name]) for name in ("env", "episode", "timesteps")}
     except ValueError:
         return None

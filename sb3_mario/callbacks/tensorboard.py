@@ -7,6 +7,7 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_mario.callbacks.learner import LearnerMeter
 
@@ -39,9 +40,11 @@ class TensorboardCallback(BaseCallback):
                                        writing: ``emulator`` (waiting for it; what it does while
                                        the learner computes is not in it), ``wire``,
                                        ``preprocessing``, ``policy``, ``replay``, ``gradient``,
-                                       and ``other``
+                                       and ``other``; of environments in processes of their own,
+                                       which spend their time side by side, the mean
     sync/*                             ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of
-                                       the episodes finished since training started
+                                       the run's finished episodes; in a resumed run they go on
+                                       where `EpisodeCSVCallback` comes before this
     =================================  ========================================================
 
     Episodes are known by the info of their last step; what it lacks is not recorded.
@@ -50,6 +53,7 @@ class TensorboardCallback(BaseCallback):
     def __init__(self, verbose: int = 0) -> None:
         super().__init__(verbose)
         self._meter: LearnerMeter | None = None
+        self._sync: Counter[str] = Counter()
 
     def _on_training_start(self) -> None:
         self._stop_measuring()
@@ -57,8 +61,17 @@ class TensorboardCallback(BaseCallback):
         window = self.model._stats_window_size
         self._max_x: deque[int] = deque(maxlen=window)
         self._flags: deque[bool] = deque(maxlen=window)
-        self._sync: Counter[str] = Counter()
+        if self.num_timesteps == 0:
+            self._sync.clear()
+        else:
+            # What the episodes' callback has read in the file of a resumed run.
+            recorded = self.logger.name_to_value
+            for name in SYNC_COUNTERS:
+                if f"sync/{name}" in recorded:
+                    self._sync[name] = int(recorded[f"sync/{name}"])
         self._envs_measure = self.training_env.has_attr("seconds")
+        in_processes = isinstance(self.training_env.unwrapped, SubprocVecEnv)
+        self._side_by_side = self.training_env.num_envs if in_processes else 1
         self._written = self._latest = self._mark()
 
     def _on_step(self) -> bool:
@@ -124,7 +137,7 @@ class TensorboardCallback(BaseCallback):
         if self._envs_measure:
             for seconds in self.training_env.get_attr("seconds"):
                 for name, value in seconds.items():
-                    spent[name] = spent.get(name, 0.0) + value
+                    spent[name] = spent.get(name, 0.0) + value / self._side_by_side
         return _Mark(time.monotonic(), self.model.num_timesteps, self._meter.total_updates, spent)
 
     def _stop_measuring(self) -> None:

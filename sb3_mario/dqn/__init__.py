@@ -1,4 +1,4 @@
-"""Dueling network and policy for Stable-Baselines3's ``DQN``.
+"""``DuelingDQN``, and a dueling network, policy and replay buffer for Stable-Baselines3's ``DQN``.
 
 Importing this package adds ``"DuelingDQNPolicy"`` to the names that ``DQN`` knows, so that
 ``DQN("DuelingDQNPolicy", env)`` works; a policy already there under that name stays. To load a

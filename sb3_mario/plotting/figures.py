@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,11 @@ CAUSES: Final = {
     "emulator": ("#E69F00", "--"),
 }
 
+RANDOM_RATE: Final = 0.95  # exploration above it is random play
+RANDOM_EPISODES: Final = 10  # fewer say nothing of it
+RANDOM_WIDTH: Final = 0.8  # of its line, points
+LEGEND_WIDTH: Final = 120  # of a line, letters
+
 _STYLE: Final[Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -45,6 +51,9 @@ _STYLE: Final[Any] = {
 
 def learning_curves(groups: Groups) -> tuple[Figure, dict[str, dict[str, Curve]]]:
     """Draw largest x and flag rate against steps and hours, with a band from seed to seed.
+
+    A thin dashed line in a group's colour is the mean largest x of its episodes of random play,
+    where there are `RANDOM_EPISODES` of them.
 
     Returns:
         The figure, and its curves by group and panel.
@@ -65,6 +74,8 @@ def learning_curves(groups: Groups) -> tuple[Figure, dict[str, dict[str, Curve]]
                 line = curve(runs, column, against)
                 drawn[name][f"{column} against {against}"] = line
                 _draw_line(axes, line, number, f"{name} ({_seeds(runs)})")
+            if column == "max_x":
+                _draw_random_play(axes, groups)
             axes.set_xlabel("environment steps" if against == "steps" else "hours")
             axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
@@ -73,6 +84,7 @@ def learning_curves(groups: Groups) -> tuple[Figure, dict[str, dict[str, Curve]]
             if against == "steps":
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         handles, labels = figure.axes[0].get_legend_handles_labels()
+        labels = [textwrap.fill(label, LEGEND_WIDTH) for label in labels]
         figure.legend(handles, labels, loc="outside lower center", fontsize=8)
     return figure, drawn
 
@@ -133,8 +145,25 @@ def _draw_line(axes: Axes, line: Curve, number: int, label: str) -> None:
     axes.fill_between(line.at, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 
 
+def _draw_random_play(axes: Axes, groups: Groups) -> None:
+    """Draw how far each group came at random: it depends on level, game and actions."""
+    drawn = False
+    for number, runs in enumerate(groups.values()):
+        x = np.concatenate(
+            [run.columns["max_x"][run.columns["exploration_rate"] > RANDOM_RATE] for run in runs]
+        )
+        if len(x) >= RANDOM_EPISODES:
+            colour = COLOURS[number % len(COLOURS)]
+            axes.axhline(float(x.mean()), ls="--", lw=RANDOM_WIDTH, color=colour)
+            drawn = True
+    if drawn:  # one entry in the legend for all
+        axes.plot([], [], ls="--", lw=RANDOM_WIDTH, color="0.4", label="random play")
+
+
 def _seeds(runs: Sequence[RunData]) -> str:
-    return f"{len(runs)} seeds" if len(runs) > 1 else "1 seed"
+    seeds = len({run.seed for run in runs})
+    text = f"{seeds} seeds" if seeds > 1 else "1 seed"
+    return text if len(runs) == seeds else f"{len(runs)} runs, {text}"
 
 
 def _column(figure: Figure, rows: int) -> list[Axes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb3_mario.callbacks import COLUMNS
+from sb3_mario.game.roms import KNOWN_DUMPS
 from sb3_mario.training.config import read_yaml
 
 POINTS: Final = 100  # along a curve
@@ -32,6 +32,10 @@ class RunData:
         algorithm: Name of the algorithm.
         hyperparams: As in ``config.yml``.
         seed: Its seed.
+        env_id: Full id of its environment.
+        rom: The game's name.
+        rom_sha1: The game.
+        starts: How often it was started: once, and once more for each resumption.
         columns: Columns of ``episodes.csv`` by name, ``(episodes,)``: float64, or text for
             ``end_cause``; NaN where a cell is empty.
     """
@@ -40,6 +44,10 @@ class RunData:
     algorithm: str
     hyperparams: dict[str, Any]
     seed: int
+    env_id: str
+    rom: str
+    rom_sha1: str
+    starts: int
     columns: dict[str, npt.NDArray[Any]]
 
     @property
@@ -50,9 +58,17 @@ class RunData:
 
     @property
     def hours(self) -> npt.NDArray[np.float64]:
-        """Hours from the end of the first episode to that of each."""
+        """Hours of training from the end of the first episode to that of each.
+
+        The time that a run stood still is left out: of a run that was resumed n times, the n
+        longest times between the ends of two episodes count as nothing. Where a run stood still
+        for a moment only, this leaves out another wait of about that length.
+        """
         wall: npt.NDArray[np.float64] = self.columns["wall_time"]
-        hours: npt.NDArray[np.float64] = (wall - wall[0]) / 3600
+        between = np.diff(wall)
+        longest_last = np.argsort(between, kind="stable")
+        between[longest_last[max(len(between) - self.starts + 1, 0) :]] = 0.0
+        hours: npt.NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(between)]) / 3600
         return hours
 
 
@@ -80,7 +96,24 @@ def read_run(folder: Path) -> RunData:
     columns["end_cause"] = np.array([row["end_cause"] for row in rows])
     args = read_yaml(folder / "args.yml")
     hyperparams = read_yaml(folder / "config.yml")
-    return RunData(folder, str(args["algo"]), hyperparams, int(args["seed"]), columns)
+    sha1 = str(args.get("rom_sha1", "unknown"))
+    return RunData(
+        folder=folder,
+        algorithm=str(args["algo"]),
+        hyperparams=hyperparams,
+        seed=int(args["seed"]),
+        env_id=str(args.get("env", "unknown")),
+        rom=KNOWN_DUMPS.get(sha1) or f"{Path(str(args.get('rom'))).stem} {sha1[:8]}",
+        rom_sha1=sha1,
+        starts=_starts(folder),
+        columns=columns,
+    )
+
+
+def _starts(folder: Path) -> int:
+    """Return how often a run was started; 1 where nobody wrote it down."""
+    commands = folder / "command.txt"
+    return max(len(commands.read_text().splitlines()), 1) if commands.is_file() else 1
 
 
 @dataclass(frozen=True)
@@ -130,22 +163,30 @@ def _smoothed(
 
 
 def grouped(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
-    """Return runs of the same settings together, each group under what tells it from the others."""
+    """Return runs of the same settings together, each group under what tells it from the others.
+
+    Settings are algorithm, environment, game and hyperparameters; how long a run is, is none.
+    """
+    settings = [_settings(run) for run in runs]
+    hyperparams = {name for values in settings for name in values} - {"env", "rom"}
+    names = ["env", "rom", *sorted(hyperparams)]
+    differing = [
+        name for name in names if len({values.get(name, "default") for values in settings}) > 1
+    ]
+    games = {run.rom_sha1: run.rom for run in reversed(runs)}  # one name for each
     groups: dict[str, list[RunData]] = {}
-    for run in runs:
-        key = repr((run.algorithm, sorted(run.hyperparams.items())))
-        groups.setdefault(key, []).append(run)
-    members = list(groups.values())
-    flat = [_flat(group[0].hyperparams) | {"algo": group[0].algorithm} for group in members]
-    names = sorted({name for settings in flat for name in settings} - {"n_timesteps"})
-    differing = [name for name in names if len({repr(s.get(name)) for s in flat}) > 1]
-    labels = []
-    for settings in flat:
-        parts = [f"{name}={settings.get(name, 'default')}" for name in differing if name != "algo"]
-        labels.append(" ".join([str(settings["algo"]), *parts]))
-    doubled = Counter(labels)
-    assert all(count == 1 for count in doubled.values())
-    return dict(zip(labels, members, strict=True))
+    for run, values in zip(runs, settings, strict=True):
+        shown = values | {"rom": games[run.rom_sha1]}
+        parts = [f"{name}={shown.get(name, 'default')}" for name in differing]
+        groups.setdefault(" ".join([run.algorithm, *parts]), []).append(run)
+    return groups
+
+
+def _settings(run: RunData) -> dict[str, str]:
+    """Return what a run must share with another to differ from it by its seed alone."""
+    settings = {name: str(value) for name, value in _flat(run.hyperparams).items()}
+    settings.pop("n_timesteps", None)
+    return settings | {"env": run.env_id.rpartition("/")[2], "rom": run.rom_sha1}
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

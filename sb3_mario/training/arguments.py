@@ -104,7 +104,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-n",
         "--n-timesteps",
-        type=_Whole(1),
+        type=Whole(1),
         metavar="N",
         help="environment steps of the whole run, also of a resumed one (default: from the YAML)",
     )
@@ -131,12 +131,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--seed",
-        type=_Whole(0, MAX_SEED),
+        type=Whole(0, MAX_SEED),
         metavar="N",
         help="seed of everything (default: a random one)",
     )
     group.add_argument(
-        "--n-envs", type=_Whole(1), metavar="N", help="emulators to train on (default: YAML's)"
+        "--n-envs", type=Whole(1), metavar="N", help="emulators to train on (default: YAML's)"
     )
 
 
@@ -156,13 +156,13 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--log-interval",
-        type=_Whole(1),
+        type=Whole(1),
         metavar="N",
         help=f"episodes between two points in TensorBoard (default: {DEFAULTS['log_interval']})",
     )
     group.add_argument(
         "--save-freq",
-        type=_Whole(-1),
+        type=Whole(-1),
         metavar="N",
         help="environment steps between two checkpoints, the last 3 of which are kept; 0 or -1 "
         f"for none but at the end (default: {DEFAULTS['save_freq']})",
@@ -192,19 +192,19 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("evaluation: greedy, random no-op starts, own emulator")
     group.add_argument(
         "--eval-freq",
-        type=_Whole(-1),
+        type=Whole(-1),
         metavar="N",
         help=f"environment steps between two; 0 or -1 for none (default: {DEFAULTS['eval_freq']})",
     )
     group.add_argument(
         "--eval-episodes",
-        type=_Whole(1),
+        type=Whole(1),
         metavar="N",
         help=f"episodes of each (default: {DEFAULTS['eval_episodes']})",
     )
     group.add_argument(
         "--n-eval-envs",
-        type=_Whole(1),
+        type=Whole(1),
         metavar="N",
         help=f"emulators to evaluate on (default: {DEFAULTS['n_eval_envs']})",
     )
@@ -220,13 +220,13 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", help="torch device: auto, cpu, cuda, ... (default: auto)")
     group.add_argument(
         "--num-threads",
-        type=_Whole(1),
+        type=Whole(1),
         metavar="N",
         help="torch threads (default: what a measurement of some seconds shows to be fastest)",
     )
 
 
-class _Whole:
+class Whole:
     """A whole number in a range, for argparse, which shows ``__name__`` in its messages."""
 
     def __init__(self, low: int, high: int | None = None) -> None:
@@ -234,6 +234,11 @@ class _Whole:
         self.__name__ = f"whole number from {low} {'on' if high is None else f'to {high}'}"
 
     def __call__(self, text: str) -> int:
+        """Return the number that the text is.
+
+        Raises:
+            ValueError: It is none, or out of range.
+        """
         number = float(text) if "e" in text.lower() else int(text)  # 1e6
         too_large = number == math.inf or (self.high is not None and number > self.high)
         if too_large or number != int(number) or number < self.low:

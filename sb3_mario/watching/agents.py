@@ -11,7 +11,13 @@ from typing import Any
 from stable_baselines3 import DQN
 
 from sb3_mario.callbacks import newest_checkpoint
-from sb3_mario.training.config import ConfigError, merge, parse_assignments, resolve_env_id
+from sb3_mario.training.config import (
+    ALGORITHMS,
+    ConfigError,
+    merge,
+    parse_assignments,
+    resolve_env_id,
+)
 from sb3_mario.training.folder import RunFolder
 
 
@@ -24,21 +30,31 @@ class Agent:
         env_id: Full id.
         env_kwargs: Arguments of the environment.
         rom: The game's file; None where nobody said.
+        algorithm: Its algorithm's name; None where nobody knows.
     """
 
     path: Path
     env_id: str
     env_kwargs: dict[str, Any]
     rom: str | None
+    algorithm: str | None = None
 
-    def load(self, device: str) -> DQN:
-        """Load the model.
+    def load(self, device: str, seed: int) -> DQN:
+        """Load the model with its algorithm's class, else as a plain DQN.
+
+        Args:
+            device: torch's name of it.
+            seed: Seeds the exploration.
 
         Raises:
             ConfigError: It cannot be loaded.
         """
+        known = ALGORITHMS.get(self.algorithm or "")
+        cls = DQN if known is None else known.cls
         try:
-            return DQN.load(self.path, device=device)
+            model = cls.load(self.path, device=device)
+            model.set_random_seed(seed)
+            return model
         except Exception as error:  # torch, pickle and zipfile raise whatever they like
             raise ConfigError(f"{self.path} cannot be loaded: {error}") from error
 
@@ -62,7 +78,7 @@ def find_agent(args: argparse.Namespace) -> Agent:
     given = parse_assignments(args.env_kwargs or [], "--env-kwargs")
     env_id = resolve_env_id(args.env) if args.env else str(saved.get("env", resolve_env_id("1-1")))
     env_kwargs = merge(hyperparams.get("env_kwargs") or {}, given)
-    return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"))
+    return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"), saved.get("algo"))
 
 
 def _find_run(args: argparse.Namespace) -> RunFolder:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sb3_mario.training.arguments import ALGORITHM_NAMES
+from sb3_mario.training.arguments import ALGORITHM_NAMES, MAX_SEED, Whole
 
 _EPILOG = """\
 examples:
@@ -40,12 +40,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "-f", "--folder", type=Path, default=Path("logs"), metavar="DIR", help="log folder (logs)"
     )
     which.add_argument(
-        "--exp-id", type=int, default=0, metavar="N", help="number of the run (0: the newest)"
+        "--exp-id", type=Whole(0), default=0, metavar="N", help="number of the run (0: the newest)"
     )
     load = which.add_mutually_exclusive_group()
     load.add_argument("--load-best", action="store_true", help="the best evaluation's model")
     load.add_argument(
-        "--load-checkpoint", type=int, metavar="STEPS", help="the checkpoint of these steps"
+        "--load-checkpoint", type=Whole(0), metavar="STEPS", help="the checkpoint of these steps"
     )
     load.add_argument(
         "--load-last-checkpoint", action="store_true", help="the newest whole checkpoint"
@@ -60,11 +60,17 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     greedy.add_argument(
         "--stochastic", dest="deterministic", action="store_false", help="with exploration"
     )
-    how.add_argument("--seed", type=int, default=0, help="of the random starts (0)")
+    how.add_argument(
+        "--seed",
+        type=Whole(0, MAX_SEED),
+        default=0,
+        metavar="N",
+        help="of the random starts and the exploration (0)",
+    )
     how.add_argument("--device", default="auto", help="torch device (auto)")
     watch = parser.add_argument_group("to watch")
     watch.add_argument(
-        "-n", "--n-timesteps", type=int, default=1000, metavar="N", help="steps to play (1000)"
+        "-n", "--n-timesteps", type=Whole(1), default=1000, metavar="N", help="steps to play (1000)"
     )
     watch.add_argument("--no-render", action="store_true", help="no window: print the episodes")
     watch.add_argument("--fast", action="store_true", help="as fast as it goes, not 60 frames/s")
@@ -77,14 +83,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="play many episodes from random starts, then as many with sticky actions",
     )
-    judge.add_argument("--episodes", type=int, default=100, help="episodes of each (100)")
-    judge.add_argument("--n-envs", type=int, default=2, help="emulators to evaluate on (2)")
+    judge.add_argument(
+        "--episodes", type=Whole(1), default=100, metavar="N", help="episodes of each (100)"
+    )
+    judge.add_argument(
+        "--n-envs", type=Whole(1), default=2, metavar="N", help="emulators to evaluate on (2)"
+    )
     judge.add_argument(
         "-o", "--output", type=Path, metavar="FILE.json", help="write the evaluation as JSON"
     )
-    args = parser.parse_args(argv)
-    for name in ("n_timesteps", "episodes", "n_envs"):
-        if getattr(args, name) < 1:
-            flag = name.replace("_", "-")
-            parser.error(f"--{flag} must be at least 1, got {getattr(args, name)}")
-    return args
+    return parser.parse_args(argv)

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         agent = find_agent(args)
-        model = agent.load(args.device)
+        model = agent.load(args.device, args.seed)
         print(f"{agent.path} on {agent.env_id}", flush=True)
         if args.evaluate:
             _judge(args, agent, model)
@@ -60,8 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make_env(agent: Agent, **changes: Any) -> SuperMarioBrosEnv:
-    """Make the agent's environment, without Gymnasium's wrappers."""
+def _make_env(agent: Agent, model: DQN, **changes: Any) -> SuperMarioBrosEnv:
+    """Make the agent's environment, without Gymnasium's wrappers.
+
+    Raises:
+        ConfigError: Its arguments are wrong, or what is seen and done there is not what the agent
+            was trained with.
+    """
     kwargs = {**agent.env_kwargs, "rom": agent.rom, **changes}
     kwargs["noop_max"] = kwargs.get("noop_max") or NOOP_MAX
     try:
@@ -69,6 +74,19 @@ def _make_env(agent: Agent, **changes: Any) -> SuperMarioBrosEnv:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"--env-kwargs: {error}") from error
     assert isinstance(env, SuperMarioBrosEnv)
+    for name, trained, made in (
+        ("observations", model.observation_space, env.observation_space),
+        ("actions", model.action_space, env.action_space),
+    ):
+        if trained != made:
+            env.close()
+            raise ConfigError(
+                f"{agent.path} was trained with other {name} than {agent.env_id} has here:\n"
+                f"  the model's:       {trained}\n"
+                f"  the environment's: {made}\n"
+                "Give the arguments of its training with --env-kwargs (obs, actions, frame_stack, "
+                "frame_size), or name the model in its run's folder, which knows them"
+            )
     return env
 
 
@@ -79,7 +97,7 @@ def _watch(args: argparse.Namespace, agent: Agent, model: DQN) -> None:
     options: dict[str, Any] = {}
     if not args.no_render:
         options = {"window": True} if args.fast else {"render_mode": "human"}
-    env = _make_env(agent, **options)
+    env = _make_env(agent, model, **options)
     try:
         for _ in _play(args, env, model):
             pass
@@ -109,7 +127,7 @@ def _play(
 
 
 def _record(args: argparse.Namespace, agent: Agent, model: DQN) -> None:
-    env = _make_env(agent, render_mode="rgb_array")
+    env = _make_env(agent, model, render_mode="rgb_array")
     names = _action_names(agent.env_kwargs.get("actions", "simple"))
     video: cv2.VideoWriter | None = None
     try:
@@ -154,7 +172,7 @@ def _action_names(actions: str | Sequence[Sequence[str]]) -> list[str]:
 
 def _judge(args: argparse.Namespace, agent: Agent, model: DQN) -> None:
     def make_env(sticky: float) -> SuperMarioBrosEnv:
-        return _make_env(agent, sticky_action_probability=sticky)
+        return _make_env(agent, model, sticky_action_probability=sticky)
 
     results = {}
     with tqdm(total=2 * args.episodes, unit="episode", desc="evaluating") as bar:

@@ -22,8 +22,8 @@ class Insight:
         value: V(s); None for a network without a value stream.
         advantages: ``(n_actions,)``, less their mean; None likewise.
         saliency: ``(h, w)`` float32 in 0 to 1: by how much each pixel of the newest frame moves
-            the best action's advantage, |d max_a Q / d pixel| (Simonyan et al. 2013, section 3;
-            Wang et al. 2016, section 4.2); None where no picture is seen.
+            the best action's value, |d max_a Q / d pixel| (Simonyan et al. 2013, section 3; Wang
+            et al. 2016, section 4.2); None where no picture is seen.
     """
 
     q_values: npt.NDArray[np.float32]

@@ -17,7 +17,7 @@ SCALE: Final = 3  # of the game's picture
 WIDTH: Final = 480  # of the column beside it
 MARGIN: Final = 16
 LINE: Final = 22
-COLUMNS: Final = 4  # of the stacked frames
+COLUMNS: Final = 4  # of the stacked frames; more where they would leave no room
 BACKGROUND: Final = (24, 24, 28)
 TEXT: Final = (230, 230, 230)
 DIM: Final = (120, 120, 125)
@@ -55,7 +55,10 @@ def draw(
     for line in lines:
         _text(column, line, MARGIN, y)
         y += LINE
-    y = _draw_frames(column, observation, y)
+    below = (len(actions) + 1) * LINE  # of the bars
+    if insight.value is not None:
+        below += LINE + MARGIN
+    y = _draw_frames(column, observation, y, height - below)
     if insight.value is not None:
         _text(column, f"V {insight.value:8.2f}", MARGIN, y + LINE)
         y += LINE + MARGIN
@@ -71,8 +74,8 @@ def _with_saliency(game: Any, saliency: npt.NDArray[np.float32]) -> Any:
     return (game * (1 - mask) + np.array([255, 40, 40]) * mask).astype(np.uint8)
 
 
-def _draw_frames(column: Any, observation: Any, top: int) -> int:
-    """Draw the stack, oldest first; return where it ends."""
+def _draw_frames(column: Any, observation: Any, top: int, bottom: int) -> int:
+    """Draw the stack, oldest first, as large as fits above ``bottom``; return where it ends."""
     stack = observation
     if isinstance(observation, dict):
         stack = observation.get("pixels")
@@ -80,14 +83,26 @@ def _draw_frames(column: Any, observation: Any, top: int) -> int:
             # Kinds of cells, spread over the grays.
             tiles = observation["tiles"]
             stack = (tiles.astype(np.uint16) * (255 // 8)).astype(np.uint8)
-    size = (WIDTH - MARGIN * (COLUMNS + 1)) // COLUMNS
+    columns = COLUMNS
+    while top + _rows(len(stack), columns) * _pitch(columns) > bottom and columns < len(stack):
+        columns += 1
+    pitch = _pitch(columns)
+    size = pitch - MARGIN * COLUMNS // columns
     for number, frame in enumerate(stack):
-        row, place = divmod(number, COLUMNS)
-        x, y = MARGIN + place * (size + MARGIN), top + row * (size + MARGIN)
+        row, place = divmod(number, columns)
+        x, y = MARGIN + place * pitch, top + row * pitch
         small = cv2.resize(frame, (size, size), interpolation=cv2.INTER_NEAREST)
         column[y : y + size, x : x + size] = small[:, :, None]
-    rows = -(-len(stack) // COLUMNS)
-    return top + rows * (size + MARGIN)
+    return top + _rows(len(stack), columns) * pitch
+
+
+def _rows(frames: int, columns: int) -> int:
+    return -(-frames // columns)
+
+
+def _pitch(columns: int) -> int:
+    """Return the pixels from one stacked frame to the next."""
+    return (WIDTH - MARGIN) // columns
 
 
 def _draw_bars(column: Any, insight: Insight, actions: Sequence[str], taken: int, top: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sb3_mario.callbacks import TensorboardCallback, tensorboard
-from tests.callbacks.toy_mario import MakeModel
+from sb3_mario.callbacks import EpisodeCSVCallback, TensorboardCallback, tensorboard
+from tests.callbacks.toy_mario import MakeModel, MeasuredMario
 
 
 class Recorder(KVWriter):
@@ -32,13 +36,14 @@ def recorder() -> Recorder:
 
 
 class Clock:
-    """Stands for the ``time`` module: a second passes at each look."""
+    """Stands for the ``time`` module: time passes at each look, and only then."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_a_look: float = 1.0) -> None:
         self.seconds = 0.0
+        self.seconds_a_look = seconds_a_look
 
     def monotonic(self) -> float:
-        self.seconds += 1.0
+        self.seconds += self.seconds_a_look
         return self.seconds
 
 
@@ -132,6 +137,61 @@ def test_evaluation_writes_in_between_without_spoiling_mean_q_or_rates(
     assert q_values and all(abs(q) < 10 for q in q_values)
 
 
+@pytest.mark.parametrize(("vec_env", "share"), [(DummyVecEnv, 1), (SubprocVecEnv, 2)])
+def test_time_spent_in_processes_side_by_side_counts_once(
+    make_model: MakeModel,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    vec_env: type[DummyVecEnv],
+    share: int,
+) -> None:
+    monkeypatch.setattr(tensorboard, "time", Clock(seconds_a_look=100))
+    model = make_model(n_envs=2, learning_starts=1000)
+    env = vec_env([partial(Monitor, MeasuredMario()) for _ in range(2)])
+    try:
+        model.set_env(env)
+        model.set_logger(Logger(None, [recorder]))
+        model.learn(36, callback=TensorboardCallback(), log_interval=6)
+    finally:
+        env.close()
+    (_, values), *_ = recorder.written
+    # Each step of both environments is half a second of each.
+    assert values["milliseconds/emulator"] == pytest.approx(500 / share)
+    seconds = 36 / values["time/env_steps_per_second"]
+    assert values["milliseconds/other"] == pytest.approx(seconds * 1000 / 36 - 500 / share)
+
+
+def test_sync_goes_on_from_the_rows_that_a_resumed_run_keeps(
+    make_model: MakeModel, recorder: Recorder, tmp_path: Path
+) -> None:
+    def learn(steps: int, model: DQN) -> None:
+        callbacks = [EpisodeCSVCallback(tmp_path / "episodes.csv"), TensorboardCallback()]
+        model.set_logger(Logger(None, [recorder]))  # a new process has a new one
+        model.learn(steps, callback=callbacks, log_interval=1, reset_num_timesteps=False)
+
+    learn(36, make_model())
+    resumed = make_model()
+    resumed.num_timesteps = 18  # as a checkpoint of that step
+    recorder.written.clear()
+    learn(18, resumed)
+    counted = [
+        (step, values["sync/frames"], values["sync/retakes"], values["sync/reconnects"])
+        for step, values in recorder.written
+    ]
+    assert counted == [(23, 4 * 23, 4, 0), (29, 4 * 29, 5, 0), (36, 4 * 36, 6, 0)]
+
+
+def test_sync_goes_on_in_the_same_process_and_starts_anew_with_the_steps(
+    make_model: MakeModel, recorder: Recorder
+) -> None:
+    model, callback = make_model(), TensorboardCallback()
+    model.set_logger(Logger(None, [recorder]))
+    for anew in (True, False, True):
+        model.learn(18, callback=callback, log_interval=3, reset_num_timesteps=anew)
+    retakes = [values["sync/retakes"] for _, values in recorder.written]
+    assert retakes == [3, 6, 3]
+
+
 def test_the_hook_is_off_the_network_after_training(make_model: MakeModel) -> None:
     model = make_model()
     model.learn(30, callback=TensorboardCallback())
@@ -139,8 +199,6 @@ def test_the_hook_is_off_the_network_after_training(make_model: MakeModel) -> No
 
 
 def test_another_environment_is_no_error(recorder: Recorder) -> None:
-    from stable_baselines3 import DQN
-
     model = DQN("MlpPolicy", "CartPole-v1", buffer_size=100, learning_starts=1000)
     model.set_logger(Logger(None, [recorder]))
     model.learn(100, callback=TensorboardCallback(), log_interval=1)

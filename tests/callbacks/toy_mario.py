@@ -64,3 +64,15 @@ class ToyMario(gym.Env[np.ndarray, np.int64]):
 
     def _observation(self) -> np.ndarray:
         return self.np_random.uniform(-1, 1, 4).astype(np.float32)
+
+
+class MeasuredMario(ToyMario):
+    """Counts half a second of waiting at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = {"emulator": 0.0}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.seconds["emulator"] += 0.5
+        return super().step(action)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import yaml
+from stable_baselines3 import DQN
 
+from sb3_mario.dqn import DuelingDQN
 from sb3_mario.training.config import ConfigError
-from sb3_mario.watching.agents import find_agent
+from sb3_mario.watching.agents import Agent, find_agent
 from sb3_mario.watching.arguments import parse_arguments
 
 NAME = "sb3_mario-SuperMarioBros-1-1-v0"
@@ -86,12 +90,87 @@ def test_what_is_not_there_is_named(logs: Path, words: list[str], says: str) -> 
 def test_a_file_that_is_no_model_is_named(logs: Path) -> None:
     agent = find_agent(parse_arguments(["-f", str(logs), "--load-best"]))
     with pytest.raises(ConfigError, match=r"best_model\.zip cannot be loaded"):
-        agent.load("cpu")
+        agent.load("cpu", 0)
+
+
+@pytest.fixture(scope="module")
+def dueling_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose exploration is at a half."""
+    path = tmp_path_factory.mktemp("model") / "model.zip"
+    model = DuelingDQN("DuelingDQNPolicy", TinyPictures(), buffer_size=10, seed=0, device="cpu")
+    model.exploration_rate = 0.5
+    model.save(path)
+    return path
+
+
+class TinyPictures(gym.Env[np.ndarray, np.int64]):
+    observation_space = gym.spaces.Box(0, 255, (2, 36, 36), np.uint8)
+    action_space = gym.spaces.Discrete(7)
 
 
 @pytest.mark.parametrize(
-    "words", [["--episodes", "0"], ["-n", "0"], ["--load-best", "--load-last-checkpoint"]]
+    ("algorithm", "cls"),
+    [("dueling_dqn", DuelingDQN), ("dqn", DQN), ("unknown", DQN), (None, DQN)],
 )
-def test_words_that_make_no_sense_are_refused(words: list[str]) -> None:
-    with pytest.raises(SystemExit):
+def test_a_model_is_loaded_with_the_class_of_its_runs_algorithm(
+    dueling_file: Path, algorithm: str | None, cls: type[DQN]
+) -> None:
+    agent = Agent(dueling_file, "sb3_mario/SuperMarioBros-1-1-v0", {}, None, algorithm)
+    assert type(agent.load("cpu", 0)) is cls
+
+
+def test_the_algorithm_is_that_of_the_run_and_unknown_outside_of_one(logs: Path) -> None:
+    folder = logs / "dueling_dqn" / f"{NAME}_1"
+    args = yaml.safe_load((folder / "args.yml").read_text())
+    (folder / "args.yml").write_text(yaml.safe_dump(args | {"algo": "dqn"}))
+    model = folder / "best_model.zip"
+    assert find_agent(parse_arguments(["--model", str(model)])).algorithm == "dqn"
+    alone = model.rename(logs / "alone.zip")
+    assert find_agent(parse_arguments(["--model", str(alone)])).algorithm is None
+
+
+@pytest.mark.parametrize("algorithm", ["dueling_dqn", None])
+def test_exploration_repeats_with_the_seed(dueling_file: Path, algorithm: str | None) -> None:
+    agent = Agent(dueling_file, "sb3_mario/SuperMarioBros-1-1-v0", {}, None, algorithm)
+    seen = np.zeros((2, 2, 36, 36), np.uint8)
+
+    def play(seed: int) -> list[list[int]]:
+        model = agent.load("cpu", seed)
+        return [model.predict(seen, deterministic=False)[0].tolist() for _ in range(40)]
+
+    first = play(1)
+    assert play(1) == first
+    assert play(2) != first
+
+
+def test_emulators_side_by_side_explore_each_on_its_own(dueling_file: Path) -> None:
+    agent = Agent(dueling_file, "sb3_mario/SuperMarioBros-1-1-v0", {}, None, "dueling_dqn")
+    model = agent.load("cpu", 0)
+    seen = np.zeros((2, 2, 36, 36), np.uint8)
+    greedy = model.predict(seen, deterministic=True)[0]
+    actions = np.array([model.predict(seen, deterministic=False)[0] for _ in range(200)])
+    explored = actions != greedy
+    one_alone = (explored.sum(axis=1) == 1).mean()
+    # 2 p (1 - p) with p = 6/14; drawn once for both it would be 0.5 * 2 * 6/7 * 1/7 = 0.12.
+    assert 0.35 < one_alone < 0.63
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--episodes", "0"], "--episodes: invalid whole number from 1 on value: '0'"),
+        (["-n", "0"], "-n/--n-timesteps: invalid whole number from 1 on"),
+        (["--n-envs", "two"], "--n-envs: invalid whole number from 1 on"),
+        (["--seed", "-1"], "--seed: invalid whole number from 0 to 2147483647 value: '-1'"),
+        (["--seed", "2147483648"], "--seed: invalid whole number from 0 to 2147483647"),
+        (["--exp-id", "-1"], "--exp-id: invalid whole number from 0 on"),
+        (["--load-best", "--load-last-checkpoint"], "not allowed with argument"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
         parse_arguments(words)
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err

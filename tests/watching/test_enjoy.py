@@ -17,10 +17,11 @@ from stable_baselines3 import DQN
 from sb3_mario.dqn import DuelingDQN
 from sb3_mario.env import SuperMarioBrosEnv
 from sb3_mario.watching.enjoy import main
-from sb3_mario.watching.insight import look_into
-from sb3_mario.watching.panel import draw
+from sb3_mario.watching.insight import Insight, look_into
+from sb3_mario.watching.panel import ACCENT, BACKGROUND, draw
 
 ROOT = Path(__file__).parents[2]
+FREE_GAME = ROOT / "homebrew" / "foxtrot.nes"
 ACTIONS = ["NOOP", "right", "right A", "right B", "right A B", "A", "left"]
 
 
@@ -85,6 +86,34 @@ def test_the_window_shows_under_a_display(model_file: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ("frame_stack:2", ["other observations", "(8, 84, 84)", "(2, 84, 84)"]),
+        ("obs:tiles", ["other observations", "(8, 84, 84)", "Dict('tiles'"]),
+        ("actions:complex", ["other actions", "Discrete(7)", "Discrete(12)"]),
+    ],
+)
+@pytest.mark.parametrize("mode", [[], ["--record", "video.mp4"], ["--evaluate"]])
+def test_a_model_that_does_not_fit_the_environment_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: str,
+    words: list[str],
+    mode: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = SuperMarioBrosEnv(rom=FREE_GAME)
+    model = DuelingDQN("DuelingDQNPolicy", env, buffer_size=10, device="cpu")
+    model.save(tmp_path / "model.zip")
+    command = ["--model", "model.zip", "--rom", str(FREE_GAME), "--env-kwargs", changes]
+    assert main([*command, *mode]) == 2
+    said = capsys.readouterr().err
+    for word in ["enjoy.py: error: model.zip", *words, "--env-kwargs"]:
+        assert word in said
+
+
 def test_without_a_model_it_says_how_to_get_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +131,33 @@ def test_a_name_that_is_no_videos_is_refused(
 
 
 # What is drawn
+
+
+@pytest.mark.parametrize("n_actions", [7, 12])
+@pytest.mark.parametrize("frames", [1, 4, 8, 16, 20, 21, 33, 64])
+@pytest.mark.parametrize("with_value", [True, False])
+def test_every_stacked_frame_and_every_bar_is_in_the_panel(
+    frames: int, n_actions: int, with_value: bool
+) -> None:
+    seen = (
+        np.full((frames, 84, 84), 100, np.uint8) + np.arange(frames, dtype=np.uint8)[:, None, None]
+    )
+    values = np.full(n_actions, -1, np.float32)
+    values[-1] = 1
+    value, advantages = (2.0, values) if with_value else (None, None)
+    insight = Insight(values, value, advantages, None)
+    names = [f"action {number}" for number in range(n_actions)]
+    panel = draw(np.zeros((240, 256, 3), np.uint8), seen, insight, names, 0, ["one", "two"])
+    assert panel.shape == (720, 1248, 3)
+    column = panel[:, 768:]
+    areas = [(column == 100 + number).all(axis=2).sum() for number in range(frames)]
+    assert min(areas) >= 6 * 6
+    if frames <= 8:
+        assert min(areas) >= 100 * 100, "as large as ever"
+    # The last action's bar alone is on the right side of the middle; all of it is to be seen.
+    bar = (column == ACCENT).all(axis=2)
+    assert bar.sum() == 13 * 81
+    assert (column[-1] == BACKGROUND).all(), "nothing is cut off"
 
 
 @pytest.mark.real_rom

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -60,7 +61,8 @@ class Chaos(threading.Thread):
         self.errors: list[BaseException] = []
         self._moments, self._steps, self._targets = moments, steps, targets
         self._random = random.Random(seed)
-        self._broken: list[Fceux] = []
+        # Weakly, so that what they hold goes with them.
+        self._broken: weakref.WeakSet[Fceux] = weakref.WeakSet()
         self._stopped = threading.Event()
 
     def stop_soon(self) -> None:
@@ -93,6 +95,6 @@ class Chaos(threading.Thread):
                 return
         fceux = self._random.choice(whole)
         name = self._random.choice(sorted(FAULTS))
-        self._broken.append(fceux)
+        self._broken.add(fceux)
         FAULTS[name](fceux)
         self.done[name] += 1

@@ -25,7 +25,8 @@ help:
 	@echo "make format            ruff's formatter"
 	@echo "make bench [BENCH=...] the benchmarks, an hour for all: $(BENCH)"
 	@echo "make rom               build Foxtrot, the free game; needs cc65"
-	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7"
+	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7;"
+	@echo "          [WRITE=1]    with WRITE=1 its table goes to tests/conformance/results.md"
 	@echo "make fuzz              $(INPUTS) generated inputs for each parser, Lua's and Python's"
 	@echo "make real-rom          the real game, from the package gym-super-mario-bros"
 	@echo "make install           FCEUX, a virtual environment in $(VENV), this package"
@@ -69,7 +70,7 @@ rom:
 
 conformance: install-dev $(VENV)-autobahn/.installed
 	$(BIN)/python -m tests.conformance.run --python2 "$$(./tools/find-python2)" \
-		--suite $(VENV)-autobahn --write tests/conformance/results.md $(ARGS)
+		--suite $(VENV)-autobahn $(if $(WRITE),--write tests/conformance/results.md) $(ARGS)
 
 fuzz: install-dev $(VENV)/.installed-fuzz
 	lua5.1 lua_bridge/spec/fuzz/run.lua $(INPUTS)
@@ -79,6 +80,7 @@ real-rom: $(VENV)/.real-rom
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf homebrew/build soak.csv fuzz-*
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # What stands behind the names above. Each stamp is written when its step is done.

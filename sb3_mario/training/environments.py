@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import gymnasium as gym
-from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_mario.training.config import ConfigError
@@ -125,13 +126,46 @@ def _factory(
         env = _make(env_id, env_kwargs)
         if monitor_file is None:
             return Monitor(env)
+        monitor = Monitor(env)
         start = _start_time(monitor_file) if resumed else None
-        monitor = Monitor(env, str(monitor_file), override_existing=start is None)
         if start is not None:
             monitor.t_start = start  # the times of a file count from the one in its first line
+        monitor.results_writer = PatientWriter(
+            str(monitor_file),
+            header={"t_start": monitor.t_start, "env_id": env_id},
+            override_existing=start is None,
+        )
         return monitor
 
     return make
+
+
+class PatientWriter(ResultsWriter):
+    """SB3's writer of monitor files, which a full disk does not stop.
+
+    What could not be written waits in the file's buffer, and goes out with a later row.
+    """
+
+    _warned = False
+
+    def write_row(self, epinfo: dict[str, float]) -> None:
+        """Write an episode's row, now or later."""
+        try:
+            super().write_row(epinfo)
+            self._warned = False
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"could not write {self.file_handler.name}: {error.strerror}; rows wait in "
+                    "memory until there is room",
+                    stacklevel=2,
+                )
+
+    def close(self) -> None:
+        """Close the file; what there is no room for is lost."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _leave_signals_to_the_trainer(grace_seconds: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.logger import (
     HumanOutputFormat,
@@ -31,7 +34,7 @@ def make_logger(folder: Path, steps: int, *, table: bool) -> Logger:
 
 
 class _TensorBoard(TensorBoardOutputFormat):
-    """SB3's, but without a file before the first point, and with ``purge_step``."""
+    """SB3's with ``purge_step``, no file before the first point, and no end at a full disk."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         self._folder = folder
@@ -42,6 +45,24 @@ class _TensorBoard(TensorBoardOutputFormat):
     def writer(self) -> SummaryWriter:  # type: ignore[override]
         return SummaryWriter(str(self._folder), purge_step=self._purge_step)
 
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: dict[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        try:
+            super().write(key_values, key_excluded, step)
+        except OSError as error:
+            warnings.warn(
+                f"could not write TensorBoard's file in {self._folder}: {error.strerror}; the "
+                f"points of step {step:,} and some before it are lost",
+                stacklevel=2,
+            )
+            # The writer's thread has died of it: the next points begin another file.
+            vars(self).pop("writer", None)
+
     def close(self) -> None:
         if "writer" in vars(self):
-            super().close()
+            with contextlib.suppress(OSError):
+                super().close()

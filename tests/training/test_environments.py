@@ -21,6 +21,7 @@ from sb3_mario.training.arguments import parse_arguments
 from sb3_mario.training.config import ConfigError
 from sb3_mario.training.environments import (
     VEC_ENVS,
+    PatientWriter,
     check_env,
     close_envs,
     evaluation_envs,
@@ -288,3 +289,22 @@ def test_a_worker_process_that_nobody_closes_still_ends_after_a_sigterm(
     assert worker.is_alive()
     worker.join(10)
     assert worker.exitcode == -signal.SIGALRM
+
+
+def test_a_monitor_files_rows_wait_for_room_on_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "0.monitor.csv"
+    writer = PatientWriter(str(path), header={"t_start": 0.0})
+    whole = os.dup(writer.file_handler.fileno())
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, writer.file_handler.fileno())
+    with pytest.warns(UserWarning, match=r"could not write .*0\.monitor\.csv: No space left"):
+        writer.write_row({"r": 1.0, "l": 2, "t": 3.0})
+    writer.write_row({"r": 4.0, "l": 5, "t": 6.0})  # told once
+    os.dup2(whole, writer.file_handler.fileno())
+    writer.write_row({"r": 7.0, "l": 8, "t": 9.0})
+    writer.close()
+    os.close(whole)
+    os.close(full)
+    assert path.read_text().split() == [
+        '#{"t_start":', "0.0}", "r,l,t", "1.0,2,3.0", "4.0,5,6.0", "7.0,8,9.0"
+    ]  # fmt: skip

@@ -33,8 +33,6 @@ HEIGHT: Final = 240
 FRAME_BYTES: Final = WIDTH * HEIGHT * 4
 
 MAX_NOOPS: Final = 1000
-MAX_REPEAT: Final = 600
-MAX_SLOTS: Final = 64
 MAX_ID: Final = 2**32 - 1
 
 # magic, version, flags, header's bytes, id, frame id, emulator's frame, advanced, microseconds,

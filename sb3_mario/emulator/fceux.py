@@ -3,9 +3,10 @@
 Nothing outlives the trainer, however that ends:
 
 * `Fceux.close` and the interpreter's exit (`atexit`) end the process.
-* When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
-  (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
-  a client for `deadlines.ALONE_SECONDS`.
+* When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it, where
+  ``setpriv`` is installed and the main thread started FCEUX (`sb3_mario.emulator.process`).
+  Everywhere else the Lua script ends FCEUX once it has been without a client for
+  `deadlines.ALONE_SECONDS`, ten seconds and up to one more.
 * A private display ends with FCEUX (`sb3_mario.emulator.xvfb`).
 * What a killed trainer leaves of its temporary folders is removed by the next start.
 """

@@ -146,7 +146,7 @@ def _number(message: bytes, offset: int, size: int) -> int:
 
 
 def _is_state(message: bytes, message_id: int) -> bool:
-    """Whether a message is what DESIGN says of a state, read another way."""
+    """Whether a message is what lua_bridge/messages.lua says of a state, read another way."""
     if len(message) < 44:
         return False
     picture = 245_760 if message[5] & 1 else 0

@@ -7,7 +7,7 @@ local utf8 = require("websocket.utf8")
 local MAX_ID = 4294967295
 local MOST_BYTES = 400 -- of a refusal
 
---- Fields and their ranges, as README and DESIGN tell them; true stands for a boolean.
+--- Fields and their ranges, those of lua_bridge/messages.lua once more; true stands for a boolean.
 local FIELDS = {
   hello = {},
   close = {},

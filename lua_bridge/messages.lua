@@ -141,7 +141,7 @@ local function u32(value)
     floor(value / 16777216) % 256)
 end
 
---- The 44 bytes before the RAM.
+--- The 44 bytes before the picture, where there is one, and the RAM.
 -- @param state id, frame_id, emulator_frame, advanced, timestamp_us (all whole numbers),
 --   flags, ram_bytes, frame_bytes, width, height
 function messages.state_header(state)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sb3_mario.emulator.fceux import FOLDER_PREFIX
+from sb3_mario.emulator.folders import FOLDER_PREFIX
 
 
 def is_alive(pid: int) -> bool:

@@ -106,11 +106,16 @@ def test_every_listed_package_is_there_once() -> None:
 
 def test_the_wheel_holds_the_code_and_what_it_reads(names: set[str]) -> None:
     expected = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
-    for folder, pattern in (("lua_bridge", "*.lua"), ("hyperparams", "*.yml")):
+    for folder, pattern in (
+        ("lua_bridge", "*.lua"),
+        ("hyperparams", "*.yml"),
+        ("homebrew", "*.nes"),
+    ):
         files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern)}
         expected |= {f"sb3_mario/{path}" for path in files if "spec" not in path.parts}
     assert "sb3_mario/lua_bridge/websocket/server.lua" in expected
     assert "sb3_mario/hyperparams/dueling_dqn.yml" in expected
+    assert "sb3_mario/homebrew/foxtrot.nes" in expected
     assert expected | {"sb3_mario/py.typed"} <= names
 
 
@@ -183,3 +188,28 @@ print(observation.shape, info["x_pos"] > start["x_pos"])
 """
     printed = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed))
     assert printed == "(8, 84, 84) True\n"
+
+
+def test_the_installed_package_plays_its_free_game_where_no_other_is(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = f"""
+import sys, warnings
+warnings.simplefilter("error")
+sys.modules["gym_super_mario_bros"] = None  # as if it were not installed
+import gymnasium as gym
+import sb3_mario
+from sb3_mario.game.roms import find_rom
+rom = find_rom()
+assert rom.path.is_relative_to({str(installed)!r}), rom.path
+env = gym.make("sb3_mario/SuperMarioBros-1-1-v0")
+_, start = env.reset(seed=0)
+for _ in range(10):
+    *_, info = env.step(1)
+rom_played = env.unwrapped.rom
+env.close()
+print(rom.source, rom_played == rom, info["x_pos"] > start["x_pos"])
+"""
+    alone = {"PYTHONPATH": str(installed), "SB3_MARIO_ROM": ""}
+    printed = run(sys.executable, "-c", code, cwd=tmp_path, **alone)
+    assert printed == "homebrew True True\n"

@@ -15,11 +15,10 @@ local PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 local KNOWN = { [0] = true, [1] = true, [2] = true, [8] = true, [9] = true, [10] = true }
 local UNMASK_BYTES = 1024 -- at a time, a multiple of 4; Lua's stack takes less than 8,000
 
---- The header of a frame from the server, which is never masked (section 5.1).
+--- The header of a frame from the server, which is never masked (section 5.1) nor a fragment.
 -- The payload is not taken, so that a big one need not be copied.
--- @param fin false if more fragments follow; true if not given
-function frame.header(opcode, length, fin)
-  local first = opcode + (fin == false and 0 or 128)
+function frame.header(opcode, length)
+  local first = opcode + 128
   if length < 126 then
     return char(first, length)
   elseif length < 65536 then

@@ -60,9 +60,4 @@ function sha1.digest(text)
   return from_word(h0) .. from_word(h1) .. from_word(h2) .. from_word(h3) .. from_word(h4)
 end
 
---- Returns the digest of a string as 40 hexadecimal digits.
-function sha1.hex(text)
-  return (sha1.digest(text):gsub(".", function(c) return ("%02x"):format(byte(c)) end))
-end
-
 return sha1

@@ -4,13 +4,18 @@ Both sides have theirs from here: the launcher hands FCEUX what its Lua script n
 it take at most until the one side notices what has become of the other:
 
 =================================  ===============================================================
-FCEUX or the trainer was killed    at once: the system closes its connections. FCEUX ends with the
-                                   trainer on Linux, else after `ALONE_SECONDS`
+FCEUX was killed                   at once while an answer is awaited, for the system closes the
+                                   connection; else at the next request or beat of the heartbeat,
+                                   up to `PING_SECONDS` later
+the trainer was killed             at once: Linux ends FCEUX with it (`sb3_mario.emulator.process`
+                                   says when), else FCEUX ends `ALONE_SECONDS` later
 FCEUX stands still, or the         while an answer is awaited `ANSWER_SECONDS` (the environment's
 connection is half open            ``timeout``), else `EMULATOR_SECONDS` and one `PING_SECONDS`
 the trainer stands still, or the   `TRAINER_SECONDS`, then FCEUX closes the connection, and ends
 connection is half open            `ALONE_SECONDS` later. A shorter standstill changes nothing
 =================================  ===============================================================
+
+The script looks whether it is alone once a second, so `ALONE_SECONDS` may last one more.
 
 While nothing is asked for, each side pings the other. Any message is a sign of life, single bytes
 are none. A side's own standstill is not held against the other.
@@ -39,7 +44,7 @@ TRAINER_SECONDS: Final = 60.0
 """Silence after which the trainer is dead; it may have more to do than to answer pings."""
 
 ALONE_SECONDS: Final = 10.0
-"""Without a client, after which FCEUX ends."""
+"""Without a client, after which FCEUX ends; up to a second more, the poll of ``main.lua``."""
 
 HANDSHAKE_SECONDS: Final = 5.0
 """From a client's connection to the end of its opening handshake."""

@@ -3,11 +3,13 @@
 Nothing outlives the trainer, however that ends:
 
 * `Fceux.close` and the interpreter's exit (`atexit`) end the process.
-* When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it
-  (``setpriv --pdeathsig``); and on every system the Lua script ends FCEUX once it has been without
-  a client for `deadlines.ALONE_SECONDS`.
+* When the trainer dies without either (SIGTERM, SIGKILL, a crash), Linux kills FCEUX with it, where
+  ``setpriv`` is installed and the main thread started FCEUX (`sb3_mario.emulator.process`).
+  Everywhere else the Lua script ends FCEUX once it has been without a client for
+  `deadlines.ALONE_SECONDS`, ten seconds and up to one more.
 * A private display ends with FCEUX (`sb3_mario.emulator.xvfb`).
-* What a killed trainer leaves of its temporary folders is removed by the next start.
+* What a killed trainer leaves of its temporary folders is removed by the next start
+  (`sb3_mario.emulator.folders`).
 """
 
 from __future__ import annotations
@@ -28,13 +30,13 @@ from typing import Final
 from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.bridge import Bridge
 from sb3_mario.emulator.errors import BridgeError, StartError
+from sb3_mario.emulator.folders import TemporaryFolder, remove_stale_folders
 from sb3_mario.emulator.process import tied_to_parent
 from sb3_mario.emulator.screen import ScreenCapture
 from sb3_mario.emulator.sync import FrameSynchronizer
 from sb3_mario.emulator.xvfb import Xvfb
 from sb3_mario.resources import lua_bridge_dir
 
-FOLDER_PREFIX: Final = "sb3-mario-fceux-"
 LOG_NAME: Final = "fceux.log"
 READY: Final = re.compile(r"^sb3-mario: ready on port (\d+)$", re.MULTILINE)
 # FCEUX's OpenGL driver, the default, crashes without a display; SDL draws with and without one.
@@ -112,8 +114,9 @@ class Fceux:
     ) -> None:
         program = find_fceux()
         script = lua_bridge_dir() / "main.lua"
-        _remove_stale_folders()
-        self._home = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
+        remove_stale_folders()
+        self._folder = TemporaryFolder()
+        self._home = self._folder.path
         self._log = self._home / LOG_NAME
         self._process: subprocess.Popen[bytes] | None = None
         self._xvfb: Xvfb | None = None
@@ -191,7 +194,7 @@ class Fceux:
             self._screen.close()
         if self._xvfb is not None:
             self._xvfb.close()
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._folder.remove()
         _running.discard(self)
 
     def kill(self) -> None:
@@ -311,26 +314,6 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
     # X11 looks for it in HOME, which is another one for FCEUX
     environment.setdefault("XAUTHORITY", str(Path.home() / ".Xauthority"))
     return environment
-
-
-def _remove_stale_folders() -> None:
-    """Remove the folders of trainers that were killed."""
-    if sys.platform == "win32":
-        return  # there os.kill(pid, 0) would end the process instead of asking for it
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
-        owner = folder.name.removeprefix(FOLDER_PREFIX).split("-")[0]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # somebody else's
-    return True
 
 
 @atexit.register

@@ -1,9 +1,9 @@
 """The messages of the wire, without I/O. Twin of ``lua_bridge/messages.lua``.
 
-Requests are JSON texts with an ``id`` that the answer repeats. ``hello``, ``save``, ``close`` and
-errors are answered in JSON; ``reset``, ``step`` and ``load`` with one binary state message: a
-44-byte little-endian header, the picture where it was asked for (256x240 pixels of R, G, B and 0,
-245,760 bytes), then 2,048 bytes of RAM.
+Requests are JSON texts with an ``id`` that the answer repeats. ``hello``, ``save``, ``redraw``,
+``close`` and errors are answered in JSON; ``reset``, ``step`` and ``load`` with one binary state
+message: a 44-byte little-endian header, the picture where it was asked for (256x240 pixels of R, G,
+B and 0, 245,760 bytes), then 2,048 bytes of RAM.
 ``tests/vectors/protocol.json`` holds golden bytes that the tests of both sides read.
 """
 
@@ -33,8 +33,6 @@ HEIGHT: Final = 240
 FRAME_BYTES: Final = WIDTH * HEIGHT * 4
 
 MAX_NOOPS: Final = 1000
-MAX_REPEAT: Final = 600
-MAX_SLOTS: Final = 64
 MAX_ID: Final = 2**32 - 1
 
 # magic, version, flags, header's bytes, id, frame id, emulator's frame, advanced, microseconds,

@@ -61,22 +61,15 @@ class Xvfb:
         command = [program, "-displayfd", str(tell), "-screen", "0", SCREEN]
         command += ["-auth", str(self.authority), "-nolisten", "tcp", "-terminate"]
         try:
-            with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    tied_to_parent(command, "TERM"),  # at which it removes its lock
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[tell],
-                    start_new_session=True,
-                )
-        finally:
-            os.close(tell)
-        try:
-            number = self._wait_until_ready(ready)
-        except BaseException:
-            self.close()
-            raise
+            try:
+                self._process = self._start(command, tell)
+            finally:
+                os.close(tell)
+            try:
+                number = self._wait_until_ready(ready)
+            except BaseException:
+                self.close()
+                raise
         finally:
             os.close(ready)
         self.display = f":{number}"
@@ -106,6 +99,22 @@ class Xvfb:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def _start(self, command: list[str], tell: int) -> subprocess.Popen[bytes]:
+        try:
+            with self._log.open("wb") as log:
+                return subprocess.Popen(
+                    tied_to_parent(command, "TERM"),  # at which it removes its lock
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[tell],
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StartError(
+                f"{command[0]}, the private display, cannot be started: {error}"
+            ) from error
 
     def _wait_until_ready(self, ready: int) -> str:
         """Return the number of the display, which Xvfb writes once it can be connected to."""

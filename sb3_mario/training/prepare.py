@@ -16,7 +16,7 @@ from stable_baselines3.common.utils import get_device
 from sb3_mario import doctor
 from sb3_mario.callbacks import replay_buffer_path
 from sb3_mario.dqn import DuelingDQN, FrameReplayBuffer
-from sb3_mario.game.roms import Rom, find_rom
+from sb3_mario.game.roms import Rom, RomNotFoundError, find_rom
 from sb3_mario.training.arguments import FIXED_ON_RESUME, with_defaults
 from sb3_mario.training.config import (
     ALGORITHMS,
@@ -136,7 +136,15 @@ def _prepare_resumed(
     options["trained_agent"] = saved.get("trained_agent")
     values = merge(folder.read_hyperparams(), {"n_timesteps": options["n_timesteps"]})
     settings = make_settings(values, options["algo"], options["env"])
-    rom = find_rom(options["rom"])
+    try:
+        rom = find_rom(options["rom"])
+    except RomNotFoundError as error:
+        if "rom" in given:
+            raise
+        raise ConfigError(
+            f"the game that this run was started on is gone: there is no {options['rom']}. Give it "
+            "with --rom PATH"
+        ) from error
     if rom.sha1 != saved.get("rom_sha1"):
         raise ConfigError(
             f"--rom: {rom.path} is another game than the one this run was started on (SHA-1 "

@@ -29,7 +29,7 @@ from sb3_mario.callbacks import (
     replay_buffer_path,
 )
 from sb3_mario.dqn import DivergedError
-from sb3_mario.dqn.saved_replay import load_replay_buffer
+from sb3_mario.dqn.saved_replay import check_savable, load_replay_buffer
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.game.roms import RomError
 from sb3_mario.game.selftest import SelfTestError
@@ -107,6 +107,8 @@ def _train(run: Run, interrupt: InterruptCallback) -> int:
         )
         stack.callback(close_envs, env)
         model = run.model = _make_model(run, env)
+        if options["save_replay_buffer"]:
+            _check_savable(model)
         run.first_step = model.num_timesteps
         if options["verbose"] > 0:
             _announce(run, model, measured)
@@ -297,6 +299,14 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
         wait = run.settings.arguments.get("learning_starts", default)
         model.learning_starts = model.num_timesteps + wait
     return model
+
+
+def _check_savable(model: DQN) -> None:
+    assert model.replay_buffer is not None
+    try:
+        check_savable(model.replay_buffer)
+    except TypeError as error:
+        raise ConfigError(f"--save-replay-buffer: {error}") from error
 
 
 def _tensorboard_folder(run: Run) -> Path:

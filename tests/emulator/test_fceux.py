@@ -13,7 +13,8 @@ import pytest
 
 from sb3_mario.emulator import fceux as module
 from sb3_mario.emulator.errors import StartError
-from sb3_mario.emulator.fceux import FOLDER_PREFIX, Fceux, find_fceux
+from sb3_mario.emulator.fceux import Fceux, find_fceux
+from tests.conftest import FREE_GAME
 from tests.processes import folders_of, is_alive, wait_until_gone
 
 
@@ -107,13 +108,23 @@ else:
     assert wait_until_gone(pid, 3 if where == "main thread" or sig is None else 15)
 
 
-@pytest.mark.real_rom
-def test_what_a_killed_trainer_left_is_removed_at_the_next_start(rom: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    stale = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{gone.pid}-"))
-    (stale / "fceux.log").write_text("left over")
-    Fceux(rom).close()
+def test_what_a_killed_trainer_left_is_removed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = f"""
+import os, signal
+from sb3_mario.emulator.fceux import Fceux
+emulator = Fceux({str(FREE_GAME)!r})
+print(emulator._home, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    trainer = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
+    assert trainer.returncode == -signal.SIGKILL
+    stale = Path(trainer.stdout.decode().strip())
+    assert (stale / "fceux.log").exists()
+    Fceux(FREE_GAME).close()
     assert not stale.exists()
 
 

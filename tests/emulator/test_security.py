@@ -244,7 +244,7 @@ def test_no_request_writes_to_the_disk(
         bridge = emulator.bridge
         bridge.reset(1, 1)
         before = files_below(tmp_path)
-        for slot in range(protocol.MAX_SLOTS):
+        for slot in range(bridge.hello()["slots"]):
             bridge.step(0)
             bridge.save(slot)
             bridge.load(slot)

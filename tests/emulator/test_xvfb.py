@@ -83,6 +83,19 @@ def test_what_xvfb_said_before_it_ended_is_in_the_error(
         Xvfb(tmp_path)
 
 
+def test_one_that_cannot_be_started_is_named_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "Xvfb"
+    program.write_bytes(b"no program of any kind")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))  # without setpriv, which could be started
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(StartError, match=f"{program}, the private display, cannot be started"):
+        Xvfb(tmp_path)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_one_that_never_gets_ready_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

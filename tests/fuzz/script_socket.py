@@ -49,6 +49,7 @@ class ScriptSocket:
         requests: How many requests have come; the newest one's id.
         faultless: Whether all that was sent so far is as the real script sends it.
         payloads: What followed the headers of the states sent, by the id that they answer.
+        drawn: The frames that were said to be drawn again.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -56,6 +57,7 @@ class ScriptSocket:
         self.requests = 0
         self.faultless = True
         self.payloads: defaultdict[int, list[bytes]] = defaultdict(list)
+        self.drawn: set[int] = set()
         self._recipe = recipe
         self._frame_id = 0
         self._silent = False
@@ -185,6 +187,11 @@ class ScriptSocket:
             return TEXT, json.dumps(error).encode()
         if fault == 4:
             kind = recipe.pick(["save", "step"])
+        if kind == "redraw":
+            frame_id = recipe.integer(4) if fault == 5 else self._frame_id % 2**32
+            self.drawn.add(frame_id)
+            answer = {"id": answered, "type": kind, "frame_id": frame_id}
+            return TEXT, json.dumps(answer).encode()
         if kind not in ("reset", "step", "load"):
             return TEXT, json.dumps({"id": answered, "type": kind}).encode()
         advanced = recipe.below(5)

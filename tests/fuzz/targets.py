@@ -104,7 +104,7 @@ def client(data: bytes) -> None:
             return
     for _ in range(6 - recipe.below(6)):
         picture = recipe.below(2) == 0
-        kind = recipe.pick(["step", "reset", "save", "load", "hello"])
+        kind = recipe.pick(["step", "reset", "save", "load", "hello", "redraw"])
         before = bridge.frame_id
         if before == -1:
             kind = "reset"
@@ -115,6 +115,7 @@ def client(data: bytes) -> None:
             "load": lambda: bridge.load(frame=picture),  # noqa: B023
             "save": bridge.save,
             "hello": bridge.hello,
+            "redraw": bridge.redraw,
         }
         try:
             result = requests[kind]()
@@ -125,6 +126,8 @@ def client(data: bytes) -> None:
             assert not script.faultless, "a right answer is not understood"
             assert bridge.closed, "the connection cannot go on, but is not closed"
             break
+        if kind == "redraw":
+            assert before in script.drawn, "another frame was drawn"
         if isinstance(result, protocol.State):
             assert result.id == script.requests, "a state for another request"
             assert result.frame_id == bridge.frame_id
@@ -146,7 +149,7 @@ def _number(message: bytes, offset: int, size: int) -> int:
 
 
 def _is_state(message: bytes, message_id: int) -> bool:
-    """Whether a message is what DESIGN says of a state, read another way."""
+    """Whether a message is what lua_bridge/messages.lua says of a state, read another way."""
     if len(message) < 44:
         return False
     picture = 245_760 if message[5] & 1 else 0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch as th
 import yaml
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_mario.game import roms
-from sb3_mario.training.arguments import FIXED_ON_RESUME
+from sb3_mario.training.arguments import FIXED_ON_RESUME, parse_arguments
+from sb3_mario.training.prepare import prepare
+from tests.conftest import FREE_GAME
 from tests.processes import folders_of, is_alive
 from tests.training.trainer import (
     ENV_NAME,
@@ -94,6 +98,23 @@ def test_another_game_is_refused(
     with pytest.warns(UserWarning, match="no known dump"):
         message = refused(capsys, "-i", copy, "-n", "300", "--rom", other)
     assert f"--rom: {other} is another game than the one this run was started on" in message
+
+
+def test_a_game_that_is_gone_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rom = tmp_path / "game.nes"
+    shutil.copy(FREE_GAME, rom)
+    words = ["-f", str(tmp_path / "logs"), "--rom", str(rom), *TINY]
+    run = prepare(parse_arguments(words), ["train.py", *words])
+    run.folder.write(run.settings.plain, run.options, run.command)
+    rom.unlink()
+    message = refused(capsys, "-i", run.folder.path)
+    assert f"the game that this run was started on is gone: there is no {rom}." in message
+    assert "Give it with --rom PATH" in message
+    other = tmp_path / "other.nes"
+    message = refused(capsys, "-i", run.folder.path, "--rom", other)
+    assert f"argument: there is no file {other}" in message
 
 
 @pytest.mark.real_rom
@@ -254,6 +275,21 @@ def test_a_wrong_setting_ends_with_status_2_before_anything_is_written(
 ) -> None:
     error = refused(capsys, "-f", tmp_path / "logs", "--num-threads", "1", *words)
     assert re.search(message, error), error
+    assert list(tmp_path.iterdir()) == []
+
+
+class StrangeReplayBuffer(ReplayBuffer):
+    """Might hold more than is saved of SB3's."""
+
+
+def test_a_replay_buffer_that_cannot_be_saved_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = f"replay_buffer_class:{__name__}.StrangeReplayBuffer"
+    words = ("--algo", "dqn", "-f", tmp_path / "logs", "--rom", FREE_GAME, *TINY, strange)
+    message = refused(capsys, *words, "--verbose", "0", "--save-replay-buffer")
+    assert "--save-replay-buffer: a StrangeReplayBuffer cannot be saved" in message
+    assert "leave save_replay_buffer (--save-replay-buffer) out" in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,9 +7,10 @@ local utf8 = require("websocket.utf8")
 local MAX_ID = 4294967295
 local MOST_BYTES = 400 -- of a refusal
 
---- Fields and their ranges, as README and DESIGN tell them; true stands for a boolean.
+--- Fields and their ranges, those of lua_bridge/messages.lua once more; true stands for a boolean.
 local FIELDS = {
   hello = {},
+  redraw = {},
   close = {},
   save = { slot = { 0, 63 } },
   load = { slot = { 0, 63 }, frame = true },
@@ -17,7 +18,7 @@ local FIELDS = {
   reset = { world = { 1, 8 }, stage = { 1, 4 }, noops = { 0, 1000 }, whole_game = true,
     frame = true },
 }
-local KINDS = { "hello", "close", "save", "load", "step", "reset" }
+local KINDS = { "hello", "redraw", "close", "save", "load", "step", "reset" }
 
 --- JSON texts that are right for no field.
 local WRONG = { "-1", "1.5", "1e999", "99999999999", "null", "[]", "{}", "[[[1]]]", '"1"',

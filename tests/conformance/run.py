@@ -1,7 +1,7 @@
 """Runs the Autobahn|Testsuite's fuzzing client against the Lua server inside FCEUX.
 
-``make conformance`` installs what is needed and runs this; with ``WRITE=1`` it writes ``results.md``
-too. Ends with 1 if a case is anything but OK, its close included.
+``make conformance`` installs what is needed and runs this; with ``WRITE=1`` it writes
+``results.md`` too. Ends with 1 if a case is anything but OK, its close included.
 """
 
 from __future__ import annotations
@@ -197,9 +197,8 @@ def report(results: dict[str, Result], echo: Echo) -> str:
     return f"""# Autobahn|Testsuite {SUITE_VERSION} against the Lua server
 
 Written by `make conformance WRITE=1`; the server ran in FCEUX {echo.fceux_version}. OK means
-strictly: the
-messages and the end of the connection are what the suite calls right, where "non-strict" would
-still conform to RFC 6455. The suite calls {always}
+strictly: the messages and the end of the connection are what the suite calls right, where
+"non-strict" would still conform to RFC 6455. The suite calls {always}
 informational whatever a server does. Its sections 12 and 13 are on compression, which this server
 does not offer. Seconds are of one run, the client's share included.
 

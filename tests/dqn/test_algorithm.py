@@ -448,3 +448,13 @@ def test_a_replay_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     model.replay_buffer = own
     with pytest.raises(ValueError, match="its observations is"):
         model.load_replay_buffer(tmp_path / "buffer.npz")
+
+
+@pytest.mark.skipif(not th.cuda.is_available(), reason="this machine has no CUDA device")
+def test_it_learns_on_a_gpu_from_bytes_that_are_turned_into_numbers_there() -> None:
+    model = make(device="cuda", prioritized_replay=True).learn(60)
+    batch: Any = model.replay_buffer.sample(8)
+    assert batch.observations.device.type == "cuda" and batch.observations.dtype == th.uint8
+    before = parameters(model)
+    model.train(1, 8)
+    assert not same(before, parameters(model))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ import yaml
 from stable_baselines3 import DQN
 
 from sb3_mario.callbacks import COLUMNS
+from sb3_mario.game import roms
+from sb3_mario.training import threads
+from sb3_mario.training.config import load_hyperparams
 from tests.processes import folders_of
 from tests.training.trainer import (
     ENV_NAME,
@@ -242,3 +246,38 @@ def test_tensorboards_files_may_go_elsewhere(tmp_path: Path) -> None:
     run = Path("dueling_dqn") / f"{ENV_NAME}_1"
     assert "rollout/reward" in scalars(tmp_path / "curves" / run)
     assert list((tmp_path / "logs" / run).glob("events*")) == []
+
+
+# The free game
+
+
+def test_with_no_rom_the_free_game_is_trained_on_and_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SB3_MARIO_ROM", raising=False)
+    monkeypatch.setattr(roms, "_gym_super_mario_bros", lambda: None)
+    monkeypatch.setattr(threads, "SECONDS", 0.05)
+    small = ("--seed", "1", "--env-kwargs", "max_steps:25", "-params", "buffer_size:500")
+    assert train("-f", tmp_path, "-n", "120", *small, "learning_starts:50", *NO_EVALUATION) == 0
+    printed = capsys.readouterr().out
+    line = line_of(printed, "Game")
+    assert "Game: Foxtrot, the free game, for no other was given or found; Super Mario" in line
+    assert "--rom FILE, or `make real-rom`" in line
+    # Unasked, the number of threads is measured, and the choice printed.
+    choice = r"[1-9]\d* torch thread\(s\) \(steps a second, by number of threads: 1: \d"
+    assert re.search(choice, line_of(printed, "Machine"))
+    assert len(episodes(tmp_path / "dueling_dqn" / f"{ENV_NAME}_1")) >= 4
+
+
+def line_of(printed: str, name: str) -> str:
+    (line,) = [line for line in printed.splitlines() if line.strip().startswith(f"{name}: ")]
+    return line
+
+
+@pytest.mark.parametrize("algorithm", ["dueling_dqn", "dqn"])
+def test_the_free_game_has_hyperparameters_of_its_own(algorithm: str) -> None:
+    free, real = (
+        load_hyperparams(algorithm, "sb3_mario/SuperMarioBros-1-1-v0", game=game)
+        for game in ("foxtrot", None)
+    )
+    assert (free["n_timesteps"], real["n_timesteps"]) == (300_000, 1_000_000)

@@ -110,7 +110,7 @@ def test_running_into_the_first_enemy_ends_the_episode(make: MakeEnv) -> None:
     assert info["end_cause"] == "enemy"
     assert info["is_success"] is False
     assert -15.0 <= reward <= -5.0  # what he walked in this step counts as well
-    assert 250 < info["max_x"] < 1200
+    assert 250 < info["max_x"] < 3000  # the free game's first enemy on the way is near the end
 
 
 def test_standing_still_is_truncated_as_stuck(make: MakeEnv) -> None:
@@ -135,7 +135,7 @@ def test_the_whole_game_goes_on_after_a_death_and_ends_when_no_life_is_left(
     env = make(level=None, noop_max=0, stuck_steps=0)
     _, info = env.reset()
     lives, penalties = [info["life"]], 0
-    for _ in range(900):
+    for _ in range(1500):
         _, reward, terminated, truncated, info = env.step(RIGHT)
         penalties += reward <= -5.0
         if info["life"] != lives[-1]:

@@ -2,7 +2,8 @@
 
 ``python -m homebrew.tools.compare``, in the project's folder, prints Markdown tables. Each scene
 starts at the first playable frame of 1-1. The last one needs other buttons in each game, since the
-levels differ: a stored run each that clears it.
+levels differ: a stored run each that clears it. At the end all of `GameState` is shown, at the
+start, at the death and at the flag.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from homebrew.tools.solve import ROM, frames, stored_run
 from sb3_mario.emulator.bridge import Bridge
@@ -21,6 +24,8 @@ from sb3_mario.game.roms import RomError, find_rom
 
 REAL_RUN = "smb-1-1"
 COLUMNS = ("x", "y", "x speed", "y speed", "is in", "state", "time")
+FIELDS = tuple(name for name, value in vars(GameState).items() if isinstance(value, property))
+HEXADECIMAL = ("player_state", "room")  # as the README's tables have them
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Scene:
     Attributes:
         title: What is seen.
         run: The buttons, as in a stored run.
-        shown: Frames to print; the last frame is always printed.
+        shown: Frames to print; the last one of each game is always printed.
     """
 
     title: str
@@ -38,13 +43,14 @@ class Scene:
     shown: Sequence[int] = ()
 
 
+UNTIL_IT_ENDS = Scene("Holding right until it ends", "R:2400", (60, 120))
 SCENES = (
     Scene("Walking, and letting go", "R:60 -:30", (1, 10, 20, 30, 40, 60, 70, 80, 90)),
     Scene("Running, and letting go", "RB:60 -:30", (1, 10, 20, 30, 40, 50, 60, 70, 80, 90)),
     Scene("A jump from standing, A held", "A:60", (1, 10, 20, 30, 40, 50, 60)),
     Scene("A jump from standing, A tapped", "A:4 -:46", (1, 5, 10, 15, 20, 30, 40, 50)),
     Scene("A jump from running, A held", "RB:42 RAB:70", (42, 43, 52, 62, 72, 82, 92, 102, 112)),
-    Scene("Holding right until it ends", "R:900", (60, 120)),
+    UNTIL_IT_ENDS,
 )
 
 
@@ -99,6 +105,37 @@ def table(
     return "\n".join([*lines, "", "; ".join(ends) + ".", ""])
 
 
+def field(game: GameState, name: str) -> str:
+    """Return one of a state's `FIELDS` as a cell of a table."""
+    if name == "tiles":
+        return f"{np.count_nonzero(game.tiles)} of {game.tiles.size} not 0"
+    if name == "enemies":
+        places = (f"{enemy.type:#04x} at {enemy.x}, {enemy.y}" for enemy in game.enemies)
+        return "; ".join(places) or "none"
+    value = getattr(game, name)
+    return f"{value:#04x}" if name in HEXADECIMAL else str(value)
+
+
+def all_fields(moments: dict[str, dict[str, GameState]]) -> str:
+    """Return a table of all that is read from memory, the games side by side.
+
+    Args:
+        moments: Name of a moment -> name of a game -> its state then.
+    """
+    heads = [f"{moment}: {name}" for moment, games in moments.items() for name in games]
+    states = [game for games in moments.values() for game in games.values()]
+    lines = [
+        "**All that `GameState` reads, at three moments**",
+        "",
+        f"| | {' | '.join(heads)} |",
+        "| --- " + "| ---: " * len(heads) + "|",
+    ]
+    lines += [
+        f"| `{name}` | {' | '.join(field(game, name) for game in states)} |" for name in FIELDS
+    ]
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,15 +153,21 @@ def main() -> None:
         for name, path in roms.items():
             emulators[name] = Fceux(path)
         print(f"SMB is {real.name}.\n")
+        moments: dict[str, dict[str, GameState]] = {}
         for scene in SCENES:
             games = {name: play(fceux.bridge, scene.run) for name, fceux in emulators.items()}
-            last = max(len(states) for states in games.values()) - 1
-            shown = [frame for frame in scene.shown if frame < last] + [last]
+            ends = {len(states) - 1 for states in games.values()}
+            shown = sorted(ends | {frame for frame in scene.shown if frame < max(ends)})
             print(table(scene.title, [(frame, frame) for frame in shown], games))
+            if scene is UNTIL_IT_ENDS:
+                moments["start"] = {name: states[0] for name, states in games.items()}
+                moments["death"] = {name: states[-1] for name, states in games.items()}
         runs = {"Foxtrot": stored_run(str(Level(1, 1))), "SMB": stored_run(REAL_RUN)}
         games = {name: play(fceux.bridge, runs[name]) for name, fceux in emulators.items()}
         rows = [("last but one", -2), ("last", -1)]
         print(table("Clearing 1-1, each with a run of its own", rows, games))
+        moments["flag"] = {name: states[-1] for name, states in games.items()}
+        print(all_fields(moments))
     finally:
         for fceux in emulators.values():
             fceux.close()

@@ -92,6 +92,22 @@ def test_no_frame_is_skipped_between_levels_either(bridge: Bridge) -> None:
     assert state.advanced > 400  # a frame for each unit of the clock, and the way home
 
 
+@pytest.mark.parametrize(
+    "run",
+    ["R:590 R:590 R:590 RA:24 R:300 RA:40", "RB:538 RB:538 RAB:24 RB:185 RAB:40"],
+    ids=["walking", "running"],
+)
+def test_right_and_a_jump_over_the_beetle_and_onto_the_pole_clear_the_first_level(
+    bridge: Bridge, run: str
+) -> None:
+    bridge.reset(1, 1, frame=False)
+    for buttons, count in frames(run):
+        state = bridge.step(buttons, count, frame=False)
+        if state.ended:
+            break
+    assert GameState.from_ram(state.ram).flag_get
+
+
 def test_equal_decisions_are_one_word_of_a_run() -> None:
     assert shorten(["RB", "RB", "-", "RB"]) == "RB:12 -:6 RB:6"
     assert list(frames("RB:12 -:6 RAB:1")) == [(0x82, 12), (0x00, 6), (0x83, 1)]

@@ -281,7 +281,7 @@ def test_pictures_from_the_screen_are_those_of_the_bridge(make: MakeEnv) -> None
 
 
 class UncountedRetakes(SuperMarioBrosEnv):
-    """How often a picture must be taken again is the machine's doing: the checker wants it equal."""
+    """How often a picture was taken again is the machine's doing; the checker wants it equal."""
 
     def _info(self) -> dict[str, Any]:
         return super()._info() | {"sync_retakes": 0}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sb3_mario.plotting.runs import Curve, RunData, curve
 
@@ -82,6 +82,7 @@ def learning_curves(groups: Groups) -> tuple[Figure, dict[str, dict[str, Curve]]
             if column == "flag_get":
                 axes.yaxis.set_major_formatter(PercentFormatter(1))
             if against == "steps":
+                axes.xaxis.set_major_locator(MaxNLocator(6))
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         labels = [textwrap.fill(label, LEGEND_WIDTH) for label in labels]

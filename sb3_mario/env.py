@@ -18,6 +18,7 @@ from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.errors import BridgeError, EmulatorError, RefusedError, StartError
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
+from sb3_mario.emulator.sync import SyncCounters
 from sb3_mario.game.actions import button_masks
 from sb3_mario.game.levels import Level, death_cause, progress
 from sb3_mario.game.memory import GameState
@@ -81,8 +82,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         frames: Where pictures come from: ``"bridge"``, with the state, or ``"screen"``, from
             FCEUX's window: the one that is shown, or one on a private display. Between the first
             and the last 8 lines, which the screen's lack (see `sb3_mario.emulator.strip`), both
-            are the same, pixel for pixel. ``"screen"`` takes longer and needs
-            Linux with X11, python-xlib, and Xvfb where no window is shown.
+            are the same, pixel for pixel. ``"screen"`` takes longer and needs Linux with X11,
+            python-xlib, and Xvfb where no window is shown.
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
         actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
@@ -178,6 +179,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._sent: int | None = None  # action under way
         self._send_error: BridgeError | None = None  # why it is not
         self._worked = False  # an FCEUX has been started
+        self._counters = SyncCounters()  # of all its emulators
         self._faults = 0  # in a row
         self.reconnects = 0  # emulators started after the first
         # Seconds spent since this was made: waiting for FCEUX's answers, receiving them, and
@@ -210,7 +212,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         noops = (options or {}).get("noops", drawn)
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         self._reconnects_before = self.reconnects
-        mismatches = 0
+        mismatches = self._counters.mismatches
         while True:
             try:
                 state = self._first_state(noops)
@@ -220,9 +222,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             except (BridgeError, StartError) as error:
                 if isinstance(error, StartError) and not self._worked:
                     raise  # the installation is at fault
-                mismatches += self._counters.mismatches - self._counters_before.mismatches
                 self._fault(error)
-        self._counters_before.mismatches -= mismatches
+        self._counters_before.mismatches = mismatches
         self._state = state
         self._game = GameState.from_ram(state.ram)
         self._last_action = 0
@@ -239,8 +240,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         if self._sent is not None:
             self._sent = None
             bridge.receive_step()
-        self._counters = bridge.counters
-        self._counters_before = dataclasses.replace(bridge.counters)
+        self._counters_before = dataclasses.replace(self._counters)
         return bridge.reset(
             self.level.world,
             self.level.stage,
@@ -362,6 +362,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
                 window=self._window,
                 screen=self._screen,
                 speed="normal" if self.render_mode == "human" else "maximum",
+                counters=self._counters,
                 timeout=self._timeout,
             )
             try:

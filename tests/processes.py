@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +14,32 @@ from sb3_mario.emulator.folders import FOLDER_PREFIX
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     return _stat(pid)[0] not in ("", "Z")
+
+
+def start_trainer(code: str, where: str) -> tuple[subprocess.Popen[str], int]:
+    """Run Python code, that prints a process id, in a process of its own.
+
+    Args:
+        code: What to run.
+        where: ``"main thread"``, or another of that process.
+
+    Returns:
+        That process, and the id that it printed.
+    """
+    start = f"""
+import threading
+run = lambda: exec({code!r}, globals())
+if {where == "main thread"}:
+    run()
+else:
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+"""
+    trainer = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
+    assert trainer.stdout is not None
+    with trainer.stdout as printed:
+        return trainer, int(printed.readline())
 
 
 def wait_until_gone(pid: int, seconds: float) -> bool:

@@ -33,7 +33,7 @@ from sb3_mario.emulator.errors import BridgeError, StartError
 from sb3_mario.emulator.folders import TemporaryFolder, remove_stale_folders
 from sb3_mario.emulator.process import tied_to_parent
 from sb3_mario.emulator.screen import ScreenCapture
-from sb3_mario.emulator.sync import FrameSynchronizer
+from sb3_mario.emulator.sync import FrameSynchronizer, SyncCounters
 from sb3_mario.emulator.xvfb import Xvfb
 from sb3_mario.resources import lua_bridge_dir
 
@@ -87,6 +87,7 @@ class Fceux:
             private display, which needs Xvfb. Needs python-xlib, and X11.
         speed: ``"maximum"``, or ``"normal"`` for 60 frames a second.
         keyboard: Let the keys of the window press buttons too.
+        counters: Of states and pictures, to count on with; None for new ones.
         start_timeout: Seconds until FCEUX must be ready.
         timeout: Seconds to wait for each answer.
 
@@ -109,6 +110,7 @@ class Fceux:
         screen: bool = False,
         speed: str = "maximum",
         keyboard: bool = False,
+        counters: SyncCounters | None = None,
         start_timeout: float = deadlines.START_SECONDS,
         timeout: float = deadlines.ANSWER_SECONDS,
     ) -> None:
@@ -157,7 +159,7 @@ class Fceux:
                 self._screen.follow(self.pid)
             port = self._wait_until_ready(start_timeout)
             try:
-                sync = FrameSynchronizer(self._screen)
+                sync = FrameSynchronizer(self._screen, counters)
                 self.bridge = Bridge(port, token, timeout=timeout, sync=sync)
             except BridgeError as error:
                 raise StartError(f"{error}\n{self.output()}") from error

@@ -28,7 +28,7 @@ REDRAW_SECONDS: Final = 0.25
 
 @dataclass(slots=True)
 class SyncCounters:
-    """How well states and pictures have kept together, since the connection was made.
+    """How well states and pictures have kept together, over one connection or one after another.
 
     Attributes:
         frames: Frames run.
@@ -114,16 +114,17 @@ class FrameSynchronizer:
 
     Args:
         screen: Takes the pictures; None where they come with their states.
+        counters: To count on with; None for new ones.
 
     Attributes:
         states: The last states.
         counters: See `SyncCounters`.
     """
 
-    def __init__(self, screen: Screen | None = None) -> None:
+    def __init__(self, screen: Screen | None = None, counters: SyncCounters | None = None) -> None:
         self.screen = screen
         self.states = StateBuffer()
-        self.counters = SyncCounters()
+        self.counters = SyncCounters() if counters is None else counters
 
     def accept(self, state: State, *, follows: bool) -> None:
         """Take a state that has come.

@@ -15,7 +15,7 @@ from sb3_mario.emulator import fceux as module
 from sb3_mario.emulator.errors import StartError
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from tests.conftest import FREE_GAME
-from tests.processes import folders_of, is_alive, wait_until_gone
+from tests.processes import folders_of, is_alive, start_trainer, wait_until_gone
 
 
 @pytest.fixture
@@ -82,28 +82,17 @@ def test_no_emulator_outlives_its_trainer(
     rom: Path, sig: signal.Signals | None, where: str
 ) -> None:
     code = f"""
-import sys, threading, time
+import time
 from sb3_mario.emulator.fceux import Fceux
-def start():
-    global emulator
-    emulator = Fceux({str(rom)!r})
-    print(emulator.pid, flush=True)
-    time.sleep(1 if {sig is None} else 60)
-if {where == "main thread"}:
-    start()
-else:
-    thread = threading.Thread(target=start)
-    thread.start()
-    thread.join()
+emulator = Fceux({str(rom)!r})
+print(emulator.pid, flush=True)
+time.sleep(1 if {sig is None} else 60)
 """
-    trainer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert trainer.stdout is not None
-    pid = int(trainer.stdout.readline())
+    trainer, pid = start_trainer(code, where)
     assert is_alive(pid)
     if sig is not None:
         trainer.send_signal(sig)
     trainer.wait(30)
-    trainer.stdout.close()
     # At once through the kernel; from another thread through the script's idle deadline.
     assert wait_until_gone(pid, 3 if where == "main thread" or sig is None else 15)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from mss import MSS, ScreenShotError
 
 from sb3_mario.emulator.errors import StartError
 from sb3_mario.emulator.xvfb import Xvfb
-from tests.processes import is_alive, wait_until_gone
+from tests.processes import is_alive, start_trainer, wait_until_gone
 
 
 @pytest.fixture
@@ -113,27 +111,16 @@ def test_one_that_never_gets_ready_is_ended(
 @pytest.mark.parametrize("where", ["main thread", "other thread"])
 def test_no_display_outlives_its_trainer(rom: Path, where: str) -> None:
     code = f"""
-import threading, time
+import time
 from sb3_mario.emulator import deadlines, fceux
 deadlines.ALONE_SECONDS = 1
-def start():
-    global emulator
-    emulator = fceux.Fceux({str(rom)!r}, screen=True)
-    print(emulator._xvfb._process.pid, flush=True)
-    time.sleep(60)
-if {where == "main thread"}:
-    start()
-else:
-    thread = threading.Thread(target=start)
-    thread.start()
-    thread.join()
+emulator = fceux.Fceux({str(rom)!r}, screen=True)
+print(emulator._xvfb._process.pid, flush=True)
+time.sleep(60)
 """
-    trainer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert trainer.stdout is not None
-    pid = int(trainer.stdout.readline())
+    trainer, pid = start_trainer(code, where)
     assert is_alive(pid)
     trainer.send_signal(signal.SIGKILL)
     trainer.wait(30)
-    trainer.stdout.close()
     # At once through the kernel; from another thread when FCEUX, its last client, has gone.
     assert wait_until_gone(pid, 3 if where == "main thread" else 6)

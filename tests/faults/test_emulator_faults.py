@@ -18,9 +18,10 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_mario import env as env_module
 from sb3_mario.emulator import deadlines
-from sb3_mario.emulator.errors import EmulatorError, StartError
+from sb3_mario.emulator.errors import BridgeTimeoutError, EmulatorError, StartError
 from sb3_mario.emulator.fceux import Fceux
 from sb3_mario.env import MAX_FAULTS, SuperMarioBrosEnv
+from sb3_mario.game.selftest import self_test
 from sb3_mario.vec_env import EmulatorVecEnv
 from tests.faults.chaos import FAULTS
 from tests.faults.wire import through_wire
@@ -155,6 +156,24 @@ def test_nonsense_at_a_reset_is_counted_for_the_episode_that_begins_there(make: 
     assert (info["sync_mismatches"], info["sync_reconnects"]) == (1, 1)
     info = env.step(RIGHT)[4]
     assert (info["sync_mismatches"], info["sync_reconnects"]) == (1, 1)
+
+
+def test_a_first_emulator_that_breaks_in_its_self_test_is_replaced(
+    make: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = iter([True, False])
+
+    def breaking(*args: Any) -> None:
+        if next(fails):
+            raise BridgeTimeoutError("no answer from FCEUX")
+        self_test(*args)
+
+    monkeypatch.setattr(env_module, "self_test", breaking)
+    env = make()
+    with pytest.warns(UserWarning, match="fault 1: no answer from FCEUX"):
+        _, info = env.reset()
+    assert (info["sync_mismatches"], info["sync_reconnects"]) == (0, 1)
+    assert info["sync_frames"] == info["frames"], "the self-test's frames are none of the episode's"
 
 
 def test_a_step_that_the_game_refuses_cuts_the_episode_off(make: MakeEnv) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sb3_mario.emulator.bridge import Bridge
+from sb3_mario.emulator.sync import FrameSynchronizer
 
 PING, PONG = 9, 10
 
@@ -122,7 +123,12 @@ def through_wire(bridge: Bridge) -> Iterator[tuple[Bridge, Wire]]:
     deadline = time.monotonic() + 5
     while True:
         try:
-            other = Bridge(wire.port, bridge.token, timeout=bridge.timeout)
+            other = Bridge(
+                wire.port,
+                bridge.token,
+                timeout=bridge.timeout,
+                sync=FrameSynchronizer(counters=bridge.counters),
+            )
             break
         except Exception:
             if time.monotonic() > deadline:

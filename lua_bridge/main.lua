@@ -78,7 +78,8 @@ function handlers.reset(bridge, request)
 end
 
 function handlers.step(bridge, request)
-  return answer_state(bridge, request, mario.step(request.buttons, request["repeat"]))
+  return answer_state(bridge, request,
+    mario.step(request.buttons, request["repeat"], request.first))
 end
 
 function handlers.save(bridge, request)

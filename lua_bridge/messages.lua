@@ -62,6 +62,7 @@ local REQUESTS = {
   },
   step = {
     buttons = integer(0, 255),
+    first = integer(0, 255),
     ["repeat"] = integer(1, messages.MAX_REPEAT),
     frame = boolean,
   },

@@ -19,7 +19,7 @@ from sb3_mario.emulator.errors import BridgeError, EmulatorError, RefusedError, 
 from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
 from sb3_mario.emulator.sync import SyncCounters
-from sb3_mario.game.actions import button_masks
+from sb3_mario.game.actions import BUTTONS, button_masks
 from sb3_mario.game.levels import Level, death_cause, progress
 from sb3_mario.game.memory import GameState
 from sb3_mario.game.rewards import RewardWeights, compute_reward
@@ -87,6 +87,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         obs: ``"pixels"``, ``"pixels+state"`` or ``"tiles"``: see
             `sb3_mario.observations.Observations`. With ``"tiles"`` no pictures are sent.
         actions: ``"right_only"``, ``"simple"``, ``"complex"``, or a list of lists of buttons.
+        jump_again: An action with A lets go of it for its first frame where Mario stands, or swims,
+            with A held, so that he always jumps. The game wants A pressed anew for each jump, and
+            pictures do not show what is held: without this an agent that sees only them and always
+            takes the best action stands before a pipe for ever. False for the game's own way, which
+            is gym-super-mario-bros'.
         frame_skip: Frames an action is held.
         frame_stack: Frames in an observation.
         frame_size: Height and width of a frame in an observation, pixels.
@@ -132,6 +137,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         frames: str = "bridge",
         obs: str = "pixels",
         actions: str | Sequence[Sequence[str]] = "simple",
+        jump_again: bool = True,
         frame_skip: int = 4,
         frame_stack: int = 8,
         frame_size: int = 84,
@@ -158,6 +164,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self.level = Level.parse(level or "1-1")
         self.rom = find_rom(rom)
         find_fceux()
+        self.jump_again = jump_again
         self.frame_skip = frame_skip
         self.noop_max = noop_max
         self.sticky_action_probability = sticky_action_probability
@@ -227,6 +234,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._state = state
         self._game = GameState.from_ram(state.ram)
         self._last_action = 0
+        self._held = 0
         self._steps = 0
         self._frames = state.advanced
         self._first_frame_id = state.frame_id - state.advanced
@@ -272,9 +280,13 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         if sticky and self.np_random.random() < sticky:
             played = self._last_action
         self._last_action = played
+        buttons = first = self._buttons[played]
+        if self.jump_again and self._held & buttons & BUTTONS["A"] and self._game.can_jump:
+            first &= ~BUTTONS["A"]
+        self._held = first if self.frame_skip == 1 else buttons
         try:
             self._fceux.bridge.send_step(
-                self._buttons[played], self.frame_skip, frame=self._wants_picture
+                buttons, self.frame_skip, first=first, frame=self._wants_picture
             )
         except BridgeError as error:
             self._send_error = error  # the episode ends with the step

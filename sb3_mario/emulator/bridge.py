@@ -132,22 +132,31 @@ class Bridge:
             "reset", world=world, stage=stage, noops=noops, whole_game=whole_game, frame=frame
         )
 
-    def step(self, buttons: int, repeat: int = 4, *, frame: bool = True) -> State:
+    def step(
+        self, buttons: int, repeat: int = 4, *, first: int | None = None, frame: bool = True
+    ) -> State:
         """Hold buttons for some frames; see `send_step` and `receive_step`."""
-        self.send_step(buttons, repeat, frame=frame)
+        self.send_step(buttons, repeat, first=first, frame=frame)
         return self.receive_step()
 
-    def send_step(self, buttons: int, repeat: int = 4, *, frame: bool = True) -> None:
+    def send_step(
+        self, buttons: int, repeat: int = 4, *, first: int | None = None, frame: bool = True
+    ) -> None:
         """Send a step without waiting for its result.
 
         Args:
             buttons: Bits A, B, select, start, up, down, left, right, lowest first.
             repeat: Frames to hold them, 1 to 600; fewer are run where an episode ends.
+            first: Buttons of the first of these frames; None for the same.
             frame: Whether to return the picture too.
         """
         self._awaited_frame = frame
         self._awaited = self._send(
-            "step", buttons=buttons, repeat=repeat, frame=frame and self._sync.screen is None
+            "step",
+            buttons=buttons,
+            first=buttons if first is None else first,
+            repeat=repeat,
+            frame=frame and self._sync.screen is None,
         )
 
     def receive_step(self) -> State:

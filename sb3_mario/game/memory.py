@@ -178,6 +178,11 @@ class GameState:
         return self._ram[FLOAT_STATE] == 0
 
     @property
+    def can_jump(self) -> bool:
+        """Whether pressing A anew jumps or swims: he stands, or is in water: 0x1D, 0x74E."""
+        return self.on_ground or self._ram[AREA_TYPE] == 0
+
+    @property
     def power(self) -> int:
         """0 small, 1 tall, 2 with fire: 0x756."""
         return min(self._ram[POWER], 2)

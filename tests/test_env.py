@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import warnings
@@ -164,6 +165,49 @@ def test_sticky_actions_repeat_the_last_action_at_their_rate(make: MakeEnv) -> N
     for _ in range(10):
         _, _, _, _, info = env.step(RIGHT)
     assert info["x_pos"] == x
+
+
+def jumps(env: SuperMarioBrosEnv, action: int, steps: int = 60) -> int:
+    """Return how often Mario leaves the ground while one action is held."""
+    env.reset(seed=1)
+    on_ground = []
+    for _ in range(steps):
+        env.step(action)
+        on_ground.append(env.state.on_ground)
+    return sum(before and not after for before, after in itertools.pairwise([True, *on_ground]))
+
+
+@pytest.mark.parametrize("frame_skip", [1, 4])
+def test_an_action_with_a_jumps_again_as_soon_as_mario_stands(
+    make: MakeEnv, frame_skip: int
+) -> None:
+    steps = 60 * 4 // frame_skip
+    assert jumps(make(frame_skip=frame_skip), A, steps) >= 3
+    assert jumps(make(frame_skip=frame_skip, jump_again=False), A, steps) == 1
+
+
+def test_a_is_held_through_the_air_with_jump_again(make: MakeEnv) -> None:
+    heights = []
+    for again in (True, False):
+        env = make(jump_again=again)
+        env.reset(seed=1)
+        heights.append(max(env.step(A)[4]["y_pos"] for _ in range(12)))
+    assert heights[0] == heights[1]
+
+
+@pytest.mark.real_rom
+def test_an_action_with_a_strokes_on_in_water(rom: Path) -> None:
+    highest = {}
+    for again in (True, False):
+        env = SuperMarioBrosEnv("2-2", rom=rom, jump_again=again, noop_max=0)
+        try:
+            env.reset()
+            for _ in range(40):
+                env.step(NOTHING)  # sinks
+            highest[again] = max(env.step(A)[4]["y_pos"] for _ in range(30))
+        finally:
+            env.close()
+    assert highest[True] > highest[False] + 20
 
 
 def play(env: SuperMarioBrosEnv, seed: int, steps: int) -> Iterator[tuple[str, bytes, float]]:

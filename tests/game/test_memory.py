@@ -101,6 +101,16 @@ def test_lives_timers_and_left_edge(make_state: MakeState) -> None:
     assert (state.float_state, state.on_ground) == (2, False)
 
 
+@pytest.mark.parametrize(
+    ("float_state", "area_type", "can_jump"),
+    [(0, 1, True), (1, 1, False), (2, 3, False), (1, 0, True)],
+)
+def test_who_stands_or_swims_can_jump(
+    make_state: MakeState, float_state: int, area_type: int, can_jump: bool
+) -> None:
+    assert make_state({0x1D: float_state, 0x74E: area_type}).can_jump is can_jump
+
+
 @pytest.mark.parametrize("player_state", [4, 5])
 def test_sliding_down_the_pole_and_walking_off_clear_the_level(
     make_state: MakeState, player_state: int

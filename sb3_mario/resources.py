@@ -17,6 +17,11 @@ def hyperparams_dir() -> Path:
     return _find("hyperparams", "dueling_dqn.yml")
 
 
+def pretrained_dir() -> Path:
+    """Return the folder of the trained agents that come with the package."""
+    return _find("pretrained", "Foxtrot-1-1.zip")
+
+
 def _find(folder: str, must_hold: str) -> Path:
     """Return the packaged folder, or the one at the top of a checkout.
 

@@ -307,8 +307,7 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
             del environment[name]
     if not window:
         return environment | {"QT_QPA_PLATFORM": "offscreen", "SDL_VIDEODRIVER": "dummy"}
-    linux = sys.platform.startswith("linux")
-    if linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not has_display():
         raise StartError(
             "no display for FCEUX's window: DISPLAY is not set. Run in a desktop session, under "
             "`xvfb-run`, or without window=True and render_mode='human'."
@@ -316,6 +315,12 @@ def _environment(home: Path, window: bool) -> dict[str, str]:
     # X11 looks for it in HOME, which is another one for FCEUX
     environment.setdefault("XAUTHORITY", str(Path.home() / ".Xauthority"))
     return environment
+
+
+def has_display() -> bool:
+    """Return whether the environment names a display; elsewhere than on Linux there is one."""
+    linux = sys.platform.startswith("linux")
+    return not linux or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @atexit.register

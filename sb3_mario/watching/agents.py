@@ -11,6 +11,8 @@ from typing import Any
 from stable_baselines3 import DQN
 
 from sb3_mario.callbacks import newest_checkpoint
+from sb3_mario.game.roms import find_rom
+from sb3_mario.resources import pretrained_dir
 from sb3_mario.training.config import (
     ALGORITHMS,
     ConfigError,
@@ -65,6 +67,8 @@ def find_agent(args: argparse.Namespace) -> Agent:
     Raises:
         ConfigError: There is no such file, or no run.
     """
+    if not _is_named(args):
+        return _pretrained(args)
     if args.model is not None:
         path: Path = args.model
         if not path.is_file():
@@ -81,9 +85,36 @@ def find_agent(args: argparse.Namespace) -> Agent:
     return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"), saved.get("algo"))
 
 
+def _is_named(args: argparse.Namespace) -> bool:
+    """Return whether the command line says anything of an agent."""
+    load = args.load_best or args.load_last_checkpoint or args.load_checkpoint is not None
+    named = (args.model, args.algo, args.env, args.folder)
+    return load or bool(args.exp_id) or any(word is not None for word in named)
+
+
+def _pretrained(args: argparse.Namespace) -> Agent:
+    """Return the agent that comes with the package, for the game that is given or found.
+
+    Raises:
+        ConfigError: That game is neither Super Mario Bros. nor the free one.
+        RomError: There is no game, or the file is none.
+    """
+    rom = find_rom(args.rom)
+    if not rom.known:
+        raise ConfigError(
+            f"--rom: no agent comes with sb3-mario for {rom.path}, which is no known dump of "
+            "Super Mario Bros.: name a model with --model"
+        )
+    name = rom.name if rom.free else "SuperMarioBros"
+    env_kwargs = parse_assignments(args.env_kwargs or [], "--env-kwargs")
+    path = pretrained_dir() / f"{name}-1-1.zip"
+    return Agent(path, resolve_env_id("1-1"), env_kwargs, str(rom.path), "dueling_dqn")
+
+
 def _find_run(args: argparse.Namespace) -> RunFolder:
     """Return the run with the number asked for, or the newest."""
-    parent = args.folder / args.algo
+    algo = args.algo or "dueling_dqn"
+    parent = (args.folder or Path("logs")) / algo
     env_id = resolve_env_id(args.env or "1-1").replace("/", "-")
     named = re.compile(rf"{re.escape(env_id)}_(\d+)")
     found = parent.iterdir() if parent.is_dir() else []
@@ -91,7 +122,7 @@ def _find_run(args: argparse.Namespace) -> RunFolder:
     if not runs:
         raise ConfigError(
             f"-f/--folder: there is no run {parent / env_id}_<n>: train one with "
-            f"`python train.py --algo {args.algo}`, or name a model with --model"
+            f"`python train.py --algo {algo}`, or name a model with --model"
         )
     number = args.exp_id or max(runs)
     if number not in runs:

@@ -10,6 +10,8 @@ from sb3_mario.training.arguments import ALGORITHM_NAMES, MAX_SEED, Whole
 
 _EPILOG = """\
 examples:
+  enjoy.py                                        the agent that comes with sb3-mario, for the game
+                                                  that is found; with no display, a video of it
   enjoy.py --load-best                            the newest run's best model, in FCEUX's window
   enjoy.py --load-best --record mario.mp4         a video of it, with what the agent sees and thinks
   enjoy.py --load-best --evaluate                 100 episodes from random starts, and 100 sticky
@@ -30,14 +32,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    which = parser.add_argument_group("which agent")
+    which = parser.add_argument_group(
+        "which agent", "None of these: the agent that comes with sb3-mario, on level 1-1."
+    )
     which.add_argument("--model", type=Path, metavar="FILE", help="a model's file")
     which.add_argument(
-        "--algo", choices=ALGORITHM_NAMES, default="dueling_dqn", help="its algorithm (dueling_dqn)"
+        "--algo", choices=ALGORITHM_NAMES, help="a run of this algorithm (dueling_dqn)"
     )
     which.add_argument("--env", metavar="ID", help="its environment, or a level (1-1)")
     which.add_argument(
-        "-f", "--folder", type=Path, default=Path("logs"), metavar="DIR", help="log folder (logs)"
+        "-f", "--folder", type=Path, metavar="DIR", help="a run in this log folder (logs)"
     )
     which.add_argument(
         "--exp-id", type=Whole(0), default=0, metavar="N", help="number of the run (0: the newest)"

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from sb3_mario.callbacks import atomic_write
 from sb3_mario.emulator.errors import EmulatorError
+from sb3_mario.emulator.fceux import has_display
 from sb3_mario.env import SuperMarioBrosEnv
 from sb3_mario.evaluation import NOOP_MAX, STICKY_PROBABILITY, Evaluation, evaluate
 from sb3_mario.game.actions import ACTION_SETS
@@ -30,6 +31,8 @@ from sb3_mario.watching.insight import look_into
 from sb3_mario.watching.panel import draw
 
 FRAMES_PER_SECOND: Final = 60
+WITHOUT_DISPLAY: Final = Path("enjoy.mp4")
+"""The video that is written where no window can be shown."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,8 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             _judge(args, agent, model)
         elif args.record is not None:
             _record(args, agent, model)
-        else:
+        elif args.no_render or has_display():
             _watch(args, agent, model)
+        else:
+            args.record = WITHOUT_DISPLAY
+            print(f"There is no display for FCEUX's window: {args.record} is written instead")
+            _record(args, agent, model)
     except KeyboardInterrupt:
         return 130
     except (ConfigError, RomError) as error:

@@ -15,6 +15,7 @@ from sb3_mario.training.config import ConfigError
 from sb3_mario.watching.agents import Agent, find_agent
 from sb3_mario.watching.arguments import parse_arguments
 
+FREE_GAME = Path(__file__).parents[2] / "homebrew" / "foxtrot.nes"
 NAME = "sb3_mario-SuperMarioBros-1-1-v0"
 
 
@@ -48,6 +49,45 @@ def test_the_model_is_the_one_asked_for(logs: Path) -> None:
     assert found(logs, "--load-checkpoint", "500").name == "rl_model_500_steps.zip"
     model = logs / "dueling_dqn" / f"{NAME}_1" / "best_model.zip"
     assert found(logs, "--model", str(model)) == model
+
+
+def test_the_agent_of_the_package_plays_the_game_that_is_there() -> None:
+    agent = find_agent(parse_arguments(["--rom", str(FREE_GAME), "--env-kwargs", "frame_skip:3"]))
+    assert (agent.path.name, agent.path.is_file()) == ("Foxtrot-1-1.zip", True)
+    assert agent.env_id == "sb3_mario/SuperMarioBros-1-1-v0"
+    assert (agent.rom, agent.env_kwargs) == (str(FREE_GAME), {"frame_skip": 3})
+
+
+@pytest.mark.real_rom
+def test_the_agent_of_the_package_is_another_one_for_the_real_game(rom: Path) -> None:
+    agent = find_agent(parse_arguments(["--rom", str(rom)]))
+    assert agent.path.name == "SuperMarioBros-1-1.zip"
+
+
+def test_there_is_no_agent_of_the_package_for_an_unknown_game(tmp_path: Path) -> None:
+    changed = bytearray(FREE_GAME.read_bytes())
+    changed[100] ^= 1
+    (tmp_path / "other.nes").write_bytes(changed)
+    with (
+        pytest.warns(UserWarning, match="no known dump"),
+        pytest.raises(ConfigError, match=r"--rom: no agent comes with sb3-mario for .*other\.nes"),
+    ):
+        find_agent(parse_arguments(["--rom", str(tmp_path / "other.nes")]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--algo", "dueling_dqn"], ["--env", "1-1"], ["--exp-id", "1"], ["--load-best"]],
+)
+def test_any_word_about_an_agent_means_a_run(
+    logs: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = logs / "work"
+    work.mkdir()
+    (work / "logs").symlink_to(logs)
+    monkeypatch.chdir(work)
+    agent = find_agent(parse_arguments([*words, *(["--exp-id", "1"] * ("--exp-id" not in words))]))
+    assert agent.path.parent.name == f"{NAME}_1"
 
 
 def test_it_plays_where_it_was_trained(logs: Path) -> None:

@@ -12,7 +12,7 @@ RUN_PACKAGES := fceux lua-socket lua-dkjson
 TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth openbox
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format bench \
+.PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format docs bench \
 	conformance fuzz clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make soak  [ARGS=...]  1,000,000 frames with faults, nothing wrong and flat memory"
 	@echo "make lint              ruff, mypy, luacheck"
 	@echo "make format            ruff's formatter"
+	@echo "make docs              the API pages, from the docstrings: build/api/index.html"
 	@echo "make bench [BENCH=...] the benchmarks, an hour for all: $(BENCH)"
 	@echo "make rom               build Foxtrot, the free game; needs cc65"
 	@echo "make conformance       Autobahn|Testsuite against the Lua server; needs a Python 2.7;"
@@ -61,6 +62,9 @@ lint: install-dev
 format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install-dev
+	$(BIN)/python tools/api_pages.py build/api
 
 bench: install real-rom $(VENV)-peer/.installed
 	for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done

@@ -51,29 +51,27 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
     ``info`` of every step, in plain Python types:
 
-    ============  ===================================================================
-    coins         coins
-    flag_get      whether the level is cleared
-    life          lives left
-    score         score
-    stage, world  from 1
-    status        ``"small"``, ``"tall"`` or ``"fireball"``
-    time          the game's clock
-    x_pos, y_pos  pixels; y from the bottom
-    max_x         largest ``x_pos`` of the episode
-    progress      largest share of a level done in the episode, 0 to 1
-    power         0 small, 1 tall, 2 fire
-    frames        frames run in this episode, with the no-ops at its start
-    frame_id      id of the frame, counted from the episode's start
-    sync_*        ``frames``, ``retakes``, ``mismatches`` of this episode: see `SyncCounters`;
-                  ``reconnects``, the emulators that broke in it or at its start
-    ram_hash      SHA-1 of the memory, where ``ram_hash=True``
-    end_cause     on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
-                  ``stuck``, ``step_limit`` or ``emulator``
-    is_success    on the last step: the same as ``flag_get``, under SB3's name; not where the
-                  emulator broke
-    step_lost     True where the emulator broke in this step, else not there
-    ============  ===================================================================
+    - ``coins``: coins
+    - ``flag_get``: whether the level is cleared
+    - ``life``: lives left
+    - ``score``: score
+    - ``stage``, ``world``: from 1
+    - ``status``: ``"small"``, ``"tall"`` or ``"fireball"``
+    - ``time``: the game's clock
+    - ``x_pos``, ``y_pos``: pixels; y from the bottom
+    - ``max_x``: largest ``x_pos`` of the episode
+    - ``progress``: largest share of a level done in the episode, 0 to 1
+    - ``power``: 0 small, 1 tall, 2 fire
+    - ``frames``: frames run in this episode, with the no-ops at its start
+    - ``frame_id``: id of the frame, counted from the episode's start
+    - ``sync_*``: ``frames``, ``retakes``, ``mismatches`` of this episode: see `SyncCounters`;
+      ``reconnects``, the emulators that broke in it or at its start
+    - ``ram_hash``: SHA-1 of the memory, where ``ram_hash=True``
+    - ``end_cause``: on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
+      ``stuck``, ``step_limit`` or ``emulator``
+    - ``is_success``: on the last step: the same as ``flag_get``, under SB3's name; not where the
+      emulator broke
+    - ``step_lost``: True where the emulator broke in this step, else not there
 
     Args:
         level: ``"1-1"`` to ``"8-4"``, or None for the whole game.

@@ -22,13 +22,11 @@ KINDS: Final = ("pixels", "pixels+state", "tiles")
 class Observations:
     """Makes observations of states, newest frame last.
 
-    ================  ==============================================================================
-    ``pixels``        ``(frame_stack, frame_size, frame_size)`` uint8, the picture in gray
-    ``pixels+state``  a dict of ``pixels`` as above and ``state``, ``(57,)`` float32 of the newest
-                      frame: see `sb3_mario.game.features`
-    ``tiles``         a dict of ``tiles``, ``(frame_stack, 13, 16)`` uint8: see
-                      `sb3_mario.game.tiles`, and ``state``, ``(frame_stack, 57)`` float32
-    ================  ==============================================================================
+    - ``pixels``: ``(frame_stack, frame_size, frame_size)`` uint8, the picture in gray
+    - ``pixels+state``: a dict of ``pixels`` as above and ``state``, ``(57,)`` float32 of the newest
+      frame: see `sb3_mario.game.features`
+    - ``tiles``: a dict of ``tiles``, ``(frame_stack, 13, 16)`` uint8: see `sb3_mario.game.tiles`,
+      and ``state``, ``(frame_stack, 57)`` float32
 
     Args:
         kind: One of these.

@@ -25,7 +25,7 @@ class ProgressCallback(BaseCallback):
     def __init__(self, total_timesteps: int) -> None:
         super().__init__()
         self.total_timesteps = total_timesteps
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm | None = None
 
     def _on_training_start(self) -> None:
         self._episodes = 0

@@ -27,25 +27,19 @@ class TensorboardCallback(BaseCallback):
     SB3 writes every ``log_interval`` episodes and has ``rollout/ep_rew_mean``,
     ``rollout/exploration_rate`` and ``train/loss`` itself. This adds:
 
-    =================================  ========================================================
-    rollout/reward                     mean reward of the episodes since the last writing
-    rollout/max_x_mean                 mean of ``max_x`` over the last ``stats_window_size``
-                                       (100) episodes, pixels
-    rollout/flag_rate                  share of those that ended at the flag, 0 to 1
-    train/mean_q                       mean over the training batches since the last writing of
-                                       ``max_a Q(s, a)``
-    time/env_steps_per_second          since the last writing, with all that the run does in
-    time/gradient_steps_per_second     that time: acting, learning, evaluation, checkpoints
-    milliseconds/*                     of one environment step, what it was spent on since the last
-                                       writing: ``emulator`` (waiting for it; what it does while
-                                       the learner computes is not in it), ``wire``,
-                                       ``preprocessing``, ``policy``, ``replay``, ``gradient``,
-                                       and ``other``; of environments in processes of their own,
-                                       which spend their time side by side, the mean
-    sync/*                             ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of
-                                       the run's finished episodes; in a resumed run they go on
-                                       where `EpisodeCSVCallback` comes before this
-    =================================  ========================================================
+    - ``rollout/reward``: mean reward of the episodes since the last writing
+    - ``rollout/max_x_mean``: mean of ``max_x`` over the last ``stats_window_size`` (100) episodes,
+      pixels
+    - ``rollout/flag_rate``: share of those that ended at the flag, 0 to 1
+    - ``train/mean_q``: mean over the training batches since the last writing of ``max_a Q(s, a)``
+    - ``time/env_steps_per_second``, ``time/gradient_steps_per_second``: since the last writing,
+      with all that the run does in that time: acting, learning, evaluation, checkpoints
+    - ``milliseconds/*``: of one environment step, what it was spent on since the last writing:
+      ``emulator`` (waiting for it; what it does while the learner computes is not in it), ``wire``,
+      ``preprocessing``, ``policy``, ``replay``, ``gradient``, and ``other``; of environments in
+      processes of their own, which spend their time side by side, the mean
+    - ``sync/*``: ``frames``, ``retakes``, ``mismatches``, ``reconnects`` of the run's finished
+      episodes; in a resumed run they go on where `EpisodeCSVCallback` comes before this
 
     Episodes are known by the info of their last step; what it lacks is not recorded.
     """

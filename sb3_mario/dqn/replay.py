@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_mario.dqn import array_file
 from sb3_mario.dqn.priorities import SumTree
-from sb3_mario.dqn.storage import Part, Slots, Storage
+from sb3_mario.dqn.storage import Part, Slots, Storage, smallest_ring
 
 FORMAT: Final = "sb3-mario frame replay 1"
 
@@ -57,7 +57,8 @@ class FrameReplayBuffer(ReplayBuffer):
 
     Args:
         buffer_size: Frames kept, over all environments. A transition takes one, and each episode
-            one more.
+            one more. With 1, which rl-baselines3-zoo loads models with that only play, as few are
+            kept as work.
         observation_space: ``Box`` or ``Dict`` of them.
         action_space: ``Discrete``.
         device: Device of the samples.
@@ -107,7 +108,10 @@ class FrameReplayBuffer(ReplayBuffer):
         for name, value, low in (("n_steps", n_steps, 1), ("alpha", alpha, 0), ("eps", eps, 0)):
             if value < low:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
+        parts = _parts(observation_space)
         self.buffer_size = max(buffer_size // n_envs, 1)
+        if buffer_size == 1:
+            self.buffer_size = smallest_ring(parts)
         self.optimize_memory_usage = False
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps = n_steps
@@ -116,9 +120,7 @@ class FrameReplayBuffer(ReplayBuffer):
         self.alpha = alpha
         self.eps = eps
         self.beta = 0.4
-        self.storage = Storage(
-            self.buffer_size, n_envs, _parts(observation_space), action_space.dtype or np.int64
-        )
+        self.storage = Storage(self.buffer_size, n_envs, parts, action_space.dtype or np.int64)
         self._is_dict = isinstance(observation_space, spaces.Dict)
         self._tree = SumTree(self.buffer_size * n_envs) if prioritized else None
         self._highest_priority = 1.0

@@ -37,6 +37,12 @@ class Part(NamedTuple):
     dtype: np.dtype[np.generic]
 
 
+def smallest_ring(parts: dict[str, Part]) -> int:
+    """Return how many frames of an environment are the fewest that a `Storage` works with."""
+    # A stack, the frame after it, and the one that is being written.
+    return max(part.depth for part in parts.values()) + 2
+
+
 class Storage:
     """Rings of frames with the steps between them.
 
@@ -67,7 +73,7 @@ class Storage:
     ) -> None:
         self.parts = parts
         self.depth = max(part.depth for part in parts.values())
-        if slots_per_env < self.depth + 2:
+        if slots_per_env < smallest_ring(parts):
             raise ValueError(
                 f"{slots_per_env} frames for each environment are too few: one stack and the frame "
                 f"after it are {self.depth + 1}, make buffer_size larger"

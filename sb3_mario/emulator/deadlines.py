@@ -3,17 +3,14 @@
 Both sides have theirs from here: the launcher hands FCEUX what its Lua script needs. So long does
 it take at most until the one side notices what has become of the other:
 
-=================================  ===============================================================
-FCEUX was killed                   at once while an answer is awaited, for the system closes the
-                                   connection; else at the next request or beat of the heartbeat,
-                                   up to `PING_SECONDS` later
-the trainer was killed             at once: Linux ends FCEUX with it (`sb3_mario.emulator.process`
-                                   says when), else FCEUX ends `ALONE_SECONDS` later
-FCEUX stands still, or the         while an answer is awaited `ANSWER_SECONDS` (the environment's
-connection is half open            ``timeout``), else `EMULATOR_SECONDS` and one `PING_SECONDS`
-the trainer stands still, or the   `TRAINER_SECONDS`, then FCEUX closes the connection, and ends
-connection is half open            `ALONE_SECONDS` later. A shorter standstill changes nothing
-=================================  ===============================================================
+- FCEUX was killed: at once while an answer is awaited, for the system closes the connection; else
+  at the next request or beat of the heartbeat, up to `PING_SECONDS` later
+- the trainer was killed: at once, where Linux ends FCEUX with it (`sb3_mario.emulator.process` says
+  when), else FCEUX ends `ALONE_SECONDS` later
+- FCEUX stands still, or the connection is half open: while an answer is awaited `ANSWER_SECONDS`
+  (the environment's ``timeout``), else `EMULATOR_SECONDS` and one `PING_SECONDS`
+- the trainer stands still, or the connection is half open: `TRAINER_SECONDS`, then FCEUX closes the
+  connection, and ends `ALONE_SECONDS` later. A shorter standstill changes nothing
 
 The script looks whether it is alone once a second, so `ALONE_SECONDS` may last one more.
 

@@ -26,19 +26,17 @@ from sb3_mario.training.config import ConfigError, read_yaml
 class RunFolder:
     """Where a run writes.
 
-    ============================  =============================================================
-    config.yml                    hyperparameters
-    args.yml                      arguments, with the defaults that were used
-    command.txt                   the command, one line for each time the run was started
-    episodes.csv                  one row an episode, see `sb3_mario.callbacks.COLUMNS`
-    <env>.monitor.csv             the same for SB3's and the zoo's plots, one file an environment
-    events.out.tfevents.*         TensorBoard
-    evaluations.npz               evaluations, as SB3's ``EvalCallback`` writes them
-    best_model.zip                the model of the best evaluation
-    rl_model_<steps>_steps.zip    checkpoints, with their replay buffers,
-                                  ``rl_model_replay_buffer_<steps>_steps.npz``
-    <env id>.zip                  the model at the end of the run
-    ============================  =============================================================
+    - ``config.yml``: hyperparameters
+    - ``args.yml``: arguments, with the defaults that were used
+    - ``command.txt``: the command, one line for each time the run was started
+    - ``episodes.csv``: one row an episode, see `sb3_mario.callbacks.COLUMNS`
+    - ``<env>.monitor.csv``: the same for SB3's and the zoo's plots, one file an environment
+    - ``events.out.tfevents.*``: TensorBoard
+    - ``evaluations.npz``: evaluations, as SB3's ``EvalCallback`` writes them
+    - ``best_model.zip``: the model of the best evaluation
+    - ``rl_model_<steps>_steps.zip``: checkpoints, with their replay buffers,
+      ``rl_model_replay_buffer_<steps>_steps.npz``
+    - ``<env id>.zip``: the model at the end of the run
 
     Attributes:
         path: The folder.

@@ -476,6 +476,17 @@ def test_what_cannot_be_is_refused_with_its_value(kwargs: dict[str, Any], says: 
         FrameReplayBuffer(**arguments | kwargs)
 
 
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_a_buffer_of_one_frame_is_the_smallest_that_works(n_envs: int) -> None:
+    # rl-baselines3-zoo's enjoy loads every model so.
+    buffer = FrameReplayBuffer(1, SPACE, ACTIONS, "cpu", n_envs=n_envs)
+    assert buffer.buffer_size == DEPTH + 2
+    episodes = Episodes(2, n_envs, 1000)
+    for _ in range(20):
+        buffer.add(*episodes.step())
+        buffer.sample(2)
+
+
 def test_an_empty_buffer_gives_nothing() -> None:
     with pytest.raises(ValueError, match="empty"):
         FrameReplayBuffer(50, SPACE, ACTIONS, "cpu").sample(1)

@@ -34,7 +34,8 @@ def clip_of(steps: int) -> Clip:
 
 
 @pytest.mark.parametrize(
-    ("steps", "stride"), [(1, 1), (5, 1), (256, 1), (257, 2), (511, 2), (512, 2), (513, 4)]
+    ("steps", "stride"),
+    [(1, 1), (5, 1), (256, 1), (257, 2), (511, 2), (512, 2), (513, 4), (600, 4), (1500, 8)],
 )
 def test_every_stride_th_picture_is_in_the_gif_from_the_first_on(steps: int, stride: int) -> None:
     clip = clip_of(steps)
@@ -58,6 +59,16 @@ def test_colours_are_those_of_the_picture() -> None:
         clip.add(colours.repeat(2, axis=0)[None].repeat(4, axis=0))
     shown = np.array(Image.open(io.BytesIO(clip.gif()[0])).convert("RGB"))
     assert np.abs(shown[0].astype(int) - colours).max() <= 2
+
+
+def test_what_is_of_one_colour_stays_so_where_there_are_too_many_colours() -> None:
+    levels = np.linspace(0, 255, 50).astype(np.uint8)
+    patches = np.stack([levels, levels[::-1], np.roll(levels, 9)], axis=1)
+    clip = Clip()
+    clip.add(patches.repeat(8, axis=0)[None].repeat(16, axis=0))
+    shown = np.array(Image.open(io.BytesIO(clip.gif()[0])).convert("RGB"))
+    assert shown.shape == (8, 200, 3)
+    assert (shown == shown[:1, ::4].repeat(4, axis=1)).all()
 
 
 def test_half_of_an_odd_size_is_rounded_down() -> None:

@@ -193,6 +193,22 @@ def test_actions_and_q_values_are_those_of_all_steps_of_all_episodes(
     assert (best.num, best.min, best.max) == (steps, 5, 5)
 
 
+def test_q_values_are_those_of_the_environment_that_the_step_is_of(
+    make_model: MakeModel, logger: Logger, tmp_path: Path
+) -> None:
+    model = make_model(learning_starts=1000)
+    model.set_logger(logger)
+    seen: list[np.ndarray] = []  # (n_envs, n_actions) each
+    model.q_net.register_forward_hook(lambda module, args, q: seen.append(q.detach().numpy()))
+    # The seeds make the one episode of each environment 5, 6 and 7 steps long.
+    model.learn(10, callback=make(tmp_path, n_envs=3, episodes=3))
+    played = np.array(seen)
+    counted = np.concatenate([played[: 5 + env, env] for env in range(3)])
+    assert histogram(tmp_path, "eval/q_values").sum == pytest.approx(counted.sum(), abs=1e-4)
+    best = histogram(tmp_path, "eval/max_q")
+    assert (best.num, best.sum) == (18, pytest.approx(counted.max(axis=1).sum(), abs=1e-4))
+
+
 def test_each_action_has_a_bin(
     make_model: MakeModel, logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

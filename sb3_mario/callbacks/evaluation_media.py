@@ -32,16 +32,14 @@ Q_BINS: Final = 50
 class EvaluationMedia:
     """Records evaluations and writes to TensorBoard what is no scalar.
 
-    =============  ===========================================================================
-    eval/episode   a video (GIF) of the first episode of one environment, the same start each
-                   time, a picture a step, 14 a second; see `sb3_mario.callbacks.clip`. The step
-                   that ends the episode has no picture: the next one has begun by then
-    eval/actions   histogram of the actions of all episodes, a bin for each action
-    eval/q_values  histogram of the Q-values of all actions in all steps
-    eval/max_q     histogram of the largest of each step
-    eval/ends      heat map of where along the level the episodes of all evaluations ended, and
-                   those of training: see `sb3_mario.plotting.heat_map`
-    =============  ===========================================================================
+    - ``eval/episode``: a video (GIF) of the first episode of one environment, the same start each
+      time, a picture a step, 14 a second; see `sb3_mario.callbacks.clip`. The step that ends the
+      episode has no picture: the next one has begun by then
+    - ``eval/actions``: histogram of the actions of all episodes, a bin for each action
+    - ``eval/q_values``: histogram of the Q-values of all actions in all steps
+    - ``eval/max_q``: histogram of the largest of each step
+    - ``eval/ends``: heat map of where along the level the episodes of all evaluations ended, and
+      those of training: see `sb3_mario.plotting.heat_map`
 
     Without TensorBoard in the model's logger nothing is done. What there is nothing of is left
     out, quietly: the video where the environments do not have ``render_mode="rgb_array"`` (nor in

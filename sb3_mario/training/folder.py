@@ -33,8 +33,7 @@ class RunFolder:
     episodes.csv                  one row an episode, see `sb3_mario.callbacks.COLUMNS`
     <env>.monitor.csv             the same for SB3's and the zoo's plots, one file an environment
     events.out.tfevents.*         TensorBoard
-    evaluations.npz               evaluations, as SB3's ``EvalCallback`` writes them, and where
-                                  and of what each episode ended
+    evaluations.npz               evaluations, as SB3's ``EvalCallback`` writes them
     best_model.zip                the model of the best evaluation
     rl_model_<steps>_steps.zip    checkpoints, with their replay buffers,
                                   ``rl_model_replay_buffer_<steps>_steps.npz``

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sb3_mario"
 # Names to import that differ from the names to install.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "Xlib": "python-xlib",
     "cv2": "opencv-python",
     "yaml": "pyyaml",

@@ -17,9 +17,14 @@ from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
 from sb3_mario.callbacks.checkpoints import atomic_save_model, atomic_write
+from sb3_mario.callbacks.evaluation_media import EvaluationMedia
 
 TRIES = 3
 """Times that an evaluation in which an emulator breaks is played, from its start."""
+
+# Arrays of evaluations.npz: SB3's, and those of ours with what stands for an unknown value.
+_OF_SB3 = ("timesteps", "results", "ep_lengths", "successes")
+_OWN: dict[str, Any] = {"max_x": np.nan, "end_causes": ""}
 
 
 class _EmulatorBrokeError(Exception):
@@ -36,7 +41,9 @@ class EvaluationCallback(BaseCallback):
     so that two differ by the model alone; files are whole or as they were; a full disk is a
     warning, and the next evaluation writes what is missing; an evaluation in which an emulator
     breaks is played again; and when a run is resumed, earlier evaluations stay and count, and one
-    that was given up is made up for.
+    that was given up is made up for. `EvaluationMedia` says what TensorBoard shows of evaluations
+    besides. For it ``evaluations.npz`` has two arrays more, of the shape of ``results``: ``max_x``,
+    pixels, NaN where unknown, and ``end_causes``, text, empty where unknown.
 
     Args:
         eval_env: Environments with SB3's ``Monitor``, and random no-op starts: a game without
@@ -47,6 +54,7 @@ class EvaluationCallback(BaseCallback):
         seed: Seeds the starts.
         on_step: Called at each step of an evaluation; may raise to give it up.
         verbose: 1 prints a line for each evaluation.
+        episodes_csv: `EpisodeCSVCallback`'s file, for TensorBoard's heat map of ends.
 
     Raises:
         ValueError: ``eval_freq`` or ``n_eval_episodes`` is below 1. At the start of training: the
@@ -62,6 +70,7 @@ class EvaluationCallback(BaseCallback):
         seed: int = 0,
         on_step: Callable[[], None] | None = None,
         verbose: int = 1,
+        episodes_csv: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(verbose)
         for name, value in (("eval_freq", eval_freq), ("n_eval_episodes", n_eval_episodes)):
@@ -74,10 +83,9 @@ class EvaluationCallback(BaseCallback):
         self.seed = seed
         self.best_mean_reward = -np.inf
         self._on_eval_step = on_step
-        # timesteps (n,), results, ep_lengths and successes (n, n_eval_episodes)
-        self._evaluations: dict[str, list[Any]] = {
-            name: [] for name in ("timesteps", "results", "ep_lengths", "successes")
-        }
+        self._media = EvaluationMedia(eval_env, episodes_csv)
+        # timesteps (n,), the others (n, n_eval_episodes)
+        self._evaluations: dict[str, list[Any]] = {name: [] for name in (*_OF_SB3, *_OWN)}
 
     def _on_training_start(self) -> None:
         if self.num_timesteps > 0:
@@ -117,8 +125,12 @@ class EvaluationCallback(BaseCallback):
             return
         successes = [bool(info.get("is_success")) for info in last_infos]
         max_x = [info["max_x"] for info in last_infos if "max_x" in info]
+        own = (
+            [info.get("max_x", _OWN["max_x"]) for info in last_infos],
+            [info.get("end_cause", _OWN["end_causes"]) for info in last_infos],
+        )
         mean_reward = float(np.mean(rewards))
-        row = (self.model.num_timesteps, rewards, lengths, successes)
+        row = (self.model.num_timesteps, rewards, lengths, successes, *own)
         for values, value in zip(self._evaluations.values(), row, strict=True):
             values.append(value)
         best = mean_reward > self.best_mean_reward
@@ -139,6 +151,7 @@ class EvaluationCallback(BaseCallback):
         if max_x:
             self.logger.record("eval/max_x_mean", float(np.mean(max_x)))
         self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
+        self._media.write(self.model, self._evaluations)
         self.logger.dump(self.model.num_timesteps)
 
         if self.verbose >= 1:
@@ -160,6 +173,7 @@ class EvaluationCallback(BaseCallback):
         def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
             if "step_lost" in locals_["info"]:
                 raise _EmulatorBrokeError
+            self._media.step(locals_)
             if locals_["done"]:
                 last_infos.append(locals_["info"])
             if self._on_eval_step is not None:
@@ -167,14 +181,15 @@ class EvaluationCallback(BaseCallback):
 
         self.eval_env.seed(self.seed)
         self.model.policy.set_training_mode(False)
-        rewards, lengths = evaluate_policy(
-            self.model,
-            self.eval_env,
-            self.n_eval_episodes,
-            deterministic=True,
-            return_episode_rewards=True,
-            callback=watch,
-        )
+        with self._media.recording(self.model):
+            rewards, lengths = evaluate_policy(
+                self.model,
+                self.eval_env,
+                self.n_eval_episodes,
+                deterministic=True,
+                return_episode_rewards=True,
+                callback=watch,
+            )
         assert isinstance(rewards, list) and isinstance(lengths, list)
         return rewards, lengths, last_infos
 
@@ -192,7 +207,11 @@ class EvaluationCallback(BaseCallback):
             return
         try:
             with np.load(path) as archive:
-                stored = {name: archive[name] for name in self._evaluations}
+                stored = {name: archive[name] for name in _OF_SB3}
+                for name, unknown in _OWN.items():
+                    # Files of SB3, and of earlier versions of this class, do not have it.
+                    nothing = np.full_like(stored["results"], unknown, dtype=type(unknown))
+                    stored[name] = archive.get(name, nothing)
             episodes = stored["results"].shape[1]
         except (EOFError, IndexError, KeyError, ValueError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged ({error}): move it away") from error

@@ -62,8 +62,13 @@ def training_envs(
 
 
 def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> VecEnv:
-    """Return the environments to evaluate on: always with random no-op starts."""
+    """Return the environments to evaluate on: always with random no-op starts.
+
+    They render pictures, which TensorBoard's video is made of, where pictures are sent anyway.
+    """
     kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or EVAL_NOOP_MAX}
+    if kwargs.get("obs") != "tiles":
+        kwargs["render_mode"] = env_kwargs.get("render_mode") or "rgb_array"
     return EmulatorVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])
 
 

@@ -152,6 +152,7 @@ def _train(run: Run, interrupt: InterruptCallback) -> int:
                     seed=options["seed"] + EVAL_SEED_OFFSET,
                     on_step=interrupt.check,
                     verbose=options["verbose"],
+                    episodes_csv=folder.episodes_csv,
                 )
             )
         callbacks.append(checkpoints)

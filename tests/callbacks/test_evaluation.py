@@ -171,7 +171,7 @@ def test_the_file_has_the_form_of_sb3s(make_model: MakeModel, tmp_path: Path) ->
     )
     make_model().learn(30, callback=[theirs, make(tmp_path / "ours")])
     one, other = evaluations(tmp_path / "theirs"), evaluations(tmp_path / "ours")
-    assert one.keys() == other.keys()
+    assert other.keys() - one.keys() == {"max_x", "end_causes"} and one.keys() < other.keys()
     for name in one:
         assert (one[name].shape, one[name].dtype) == (other[name].shape, other[name].dtype), name
 
@@ -188,6 +188,15 @@ class Recorder(KVWriter):
             self.written.append((step, values))
 
     def close(self) -> None: ...
+
+
+def test_the_file_has_each_episodes_largest_x_and_end(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    make_model().learn(20, callback=make(tmp_path, episodes=20))
+    stored = evaluations(tmp_path)
+    assert (stored["max_x"] == 10 * stored["ep_lengths"]).all()
+    assert (stored["end_causes"] == np.where(stored["successes"], "flag", "pit")).all()
 
 
 def test_tensorboard_gets_sb3s_figures_and_the_largest_x(

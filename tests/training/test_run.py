@@ -7,18 +7,22 @@ import os
 import re
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from PIL import Image, ImageSequence
 from stable_baselines3 import DQN
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_mario.callbacks import COLUMNS
 from sb3_mario.game import roms
 from sb3_mario.training import threads
 from sb3_mario.training.config import load_hyperparams
+from tests.conftest import FREE_GAME
 from tests.processes import folders_of
 from tests.training.trainer import (
     ENV_NAME,
@@ -267,6 +271,46 @@ def test_with_no_rom_the_free_game_is_trained_on_and_one_line_says_so(
     choice = r"[1-9]\d* torch thread\(s\) \(steps a second, by number of threads: 1: \d"
     assert re.search(choice, line_of(printed, "Machine"))
     assert len(episodes(tmp_path / "dueling_dqn" / f"{ENV_NAME}_1")) >= 4
+
+
+@pytest.mark.parametrize(
+    ("obs", "filmed"), [("pixels", True), ("pixels+state", True), ("tiles", False)]
+)
+def test_tensorboard_has_evaluations_in_pictures_where_there_are_pictures(
+    tmp_path: Path, obs: str, filmed: bool
+) -> None:
+    words = ("-n", "120", "--eval-freq", "60", "--eval-episodes", "2", "--rom", FREE_GAME)
+    small = ("--num-threads", "1", "--seed", "1", "--verbose", "0", "--n-envs", "1")
+    kwargs = ("--env-kwargs", "max_steps:25", f"obs:{obs}")
+    learning = ("-params", "buffer_size:500", "learning_starts:50")
+    assert train("-f", tmp_path, *words, *small, *kwargs, *learning) == 0
+    folder = tmp_path / "dueling_dqn" / f"{ENV_NAME}_1"
+    shown = pictures(folder)
+    assert shown.keys() == {"eval/ends", *(["eval/episode"] if filmed else [])}
+    assert [(step, ends.size) for step, ends in shown["eval/ends"]] == [
+        (60, (900, 600)),
+        (120, (900, 600)),
+    ]
+    for _, video in shown.get("eval/episode", []):
+        durations = []
+        for frame in ImageSequence.Iterator(video):
+            assert frame.size == (128, 120)
+            assert len(np.unique(frame.convert("RGB"), axis=0)) > 1, "the game is seen"
+            durations.append(frame.info["duration"])
+        # Steps in which nothing moves share a frame; the last of 25 has none.
+        assert sum(durations) == 23 * 70 + 1000 and len(durations) > 3
+    with np.load(folder / "evaluations.npz") as archive:
+        assert archive["end_causes"].tolist() == [["step_limit"] * 2] * 2
+        assert (archive["max_x"] > 0).all()
+
+
+def pictures(folder: Path) -> dict[str, list[tuple[int, Image.Image]]]:
+    """Images of TensorBoard's file, by tag: (step, image)."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    return {
+        tag: [(e.step, Image.open(BytesIO(e.encoded_image_string))) for e in events.Images(tag)]
+        for tag in events.Tags()["images"]
+    }
 
 
 def line_of(printed: str, name: str) -> str:

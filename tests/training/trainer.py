@@ -29,7 +29,8 @@ NO_EVALUATION = ("--eval-freq", "-1")
 
 STEPS = 260
 WHOLE_RUN = (
-    *TINY,
+    *TINY,  # ends with hyperparameters, and takes one more
+    "exploration_fraction:0.3",
     *("-n", str(STEPS), "--save-freq", "100", "--log-interval", "2"),
     *("--eval-freq", "100", "--eval-episodes", "2"),
 )

@@ -111,12 +111,15 @@ def test_the_wheel_holds_the_code_and_what_it_reads(names: set[str]) -> None:
         ("lua_bridge", "*.lua"),
         ("hyperparams", "*.yml"),
         ("homebrew", "*.nes"),
+        ("pretrained", "*.zip"),
+        ("pretrained", "*.md"),
     ):
         files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern)}
         expected |= {f"sb3_mario/{path}" for path in files if "spec" not in path.parts}
     assert "sb3_mario/lua_bridge/websocket/server.lua" in expected
     assert "sb3_mario/hyperparams/dueling_dqn.yml" in expected
     assert "sb3_mario/homebrew/foxtrot.nes" in expected
+    assert "sb3_mario/pretrained/Foxtrot-1-1.zip" in expected
     assert expected | {"sb3_mario/py.typed"} <= names
 
 

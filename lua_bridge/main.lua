@@ -79,7 +79,7 @@ end
 
 function handlers.step(bridge, request)
   return answer_state(bridge, request,
-    mario.step(request.buttons, request["repeat"], request.first))
+    mario.step(request.buttons, request["repeat"], request.first, request.first_frames))
 end
 
 function handlers.save(bridge, request)

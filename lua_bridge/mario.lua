@@ -227,9 +227,9 @@ end
 
 --- Holds buttons for `count` frames; ends early at a death or a cleared level.
 -- In the whole game the step after such an end first runs on to the next playable frame.
--- @param first buttons of the first of these frames; the same if left out
+-- @param first buttons of the first `first_frames` of these frames; the same if left out
 -- @return frames advanced in all, of these skipped; or nil and a sentence
-function mario.step(buttons, count, first)
+function mario.step(buttons, count, first, first_frames)
   if not ready then
     return nil, "no level has been started: send 'reset' first"
   end
@@ -248,7 +248,7 @@ function mario.step(buttons, count, first)
     end
   end
   for played = 1, count do
-    advance(played == 1 and first or buttons)
+    advance(first and played <= first_frames and first or buttons)
     if mario.has_ended() then
       return before + played, before
     end

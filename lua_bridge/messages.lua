@@ -63,6 +63,7 @@ local REQUESTS = {
   step = {
     buttons = integer(0, 255),
     first = integer(0, 255),
+    first_frames = integer(0, messages.MAX_REPEAT),
     ["repeat"] = integer(1, messages.MAX_REPEAT),
     frame = boolean,
   },

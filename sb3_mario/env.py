@@ -95,8 +95,9 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         frame_size: Height and width of a frame in an observation, pixels.
         noop_max: After a reset, 1 to ``noop_max`` frames (drawn at random) pass without a button,
             so that episodes differ; 0 for none. ``reset(options={"noops": n})`` sets a number.
-        sticky_action_probability: Probability that a step repeats the last step's action
-            (Machado et al. 2018, section 5; per step here).
+        sticky_action_probability: Probability, drawn for each frame, that the buttons of the step
+            before stay held one frame longer (Machado et al. 2018, section 5.2; per frame, as in
+            the Arcade Learning Environment and in SB3's ``AtariWrapper``).
         stuck_steps: Steps without a new largest x until truncation; 0 for never.
         max_steps: Steps until truncation; 0 for never.
         reward_weights: A `RewardWeights` or its fields as a mapping.
@@ -231,7 +232,6 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._counters_before.mismatches = mismatches
         self._state = state
         self._game = GameState.from_ram(state.ram)
-        self._last_action = 0
         self._held = 0
         self._steps = 0
         self._frames = state.advanced
@@ -273,21 +273,30 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         if self._sent is not None:
             raise RuntimeError(f"begin_step({self._sent}) is under way: call step() first")
         self._sent = int(action)
-        played = self._sent
-        sticky = self.sticky_action_probability
-        if sticky and self.np_random.random() < sticky:
-            played = self._last_action
-        self._last_action = played
-        buttons = first = self._buttons[played]
-        if self.jump_again and self._held & buttons & BUTTONS["A"] and self._game.can_jump:
-            first &= ~BUTTONS["A"]
-        self._held = first if self.frame_skip == 1 else buttons
+        buttons = self._buttons[self._sent]
+        stuck = self._sticky_frames()
+        first, first_frames = (self._held if stuck else buttons), stuck
+        presses_a = stuck < self.frame_skip and self._held & buttons & BUTTONS["A"]
+        if self.jump_again and presses_a and self._game.can_jump:
+            first, first_frames = first & ~BUTTONS["A"], max(stuck, 1)
+        self._held = first if first_frames == self.frame_skip else buttons
         try:
             self._fceux.bridge.send_step(
-                buttons, self.frame_skip, first=first, frame=self._wants_picture
+                buttons,
+                self.frame_skip,
+                first=first,
+                first_frames=first_frames,
+                frame=self._wants_picture,
             )
         except BridgeError as error:
             self._send_error = error  # the episode ends with the step
+
+    def _sticky_frames(self) -> int:
+        """Draw how many frames of a step the buttons of the step before stay held."""
+        if not self.sticky_action_probability:
+            return 0
+        sticks = self.np_random.random(self.frame_skip) < self.sticky_action_probability
+        return self.frame_skip if sticks.all() else int(sticks.argmin())
 
     def step(self, action: np.int64 | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Hold the action's buttons for ``frame_skip`` frames, fewer where the episode ends.

@@ -132,17 +132,19 @@ describe("mario", function()
     end
   end)
 
-  it("holds other buttons in the first frame of a step, where told to", function()
+  it("holds other buttons in the first frames of a step, where told to", function()
     mario.reset(1, 1, 0, false)
     pressed = {}
-    assert.are.same({ 3, 0 }, { mario.step(0x81, 3, 0x80) })
+    assert.are.same({ 3, 0 }, { mario.step(0x81, 3, 0x80, 2) })
     local held = {}
     for _, buttons in ipairs(pressed) do
       table.insert(held, (buttons.right and "right" or "") .. (buttons.A and " A" or ""))
     end
-    assert.are.same({ "right", "right A", "right A" }, held)
-    assert.are.same({ 1, 0 }, { mario.step(0x01, 1, 0) })
+    assert.are.same({ "right", "right", "right A" }, held)
+    assert.are.same({ 1, 0 }, { mario.step(0x01, 1, 0, 4) })
     assert.is_false(pressed[4].A)
+    assert.are.same({ 1, 0 }, { mario.step(0x01, 1, 0, 0) })
+    assert.is_true(pressed[5].A)
   end)
 
   it("leaves the buttons that are not held to the keyboard, once told to", function()

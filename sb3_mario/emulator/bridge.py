@@ -133,28 +133,42 @@ class Bridge:
         )
 
     def step(
-        self, buttons: int, repeat: int = 4, *, first: int | None = None, frame: bool = True
+        self,
+        buttons: int,
+        repeat: int = 4,
+        *,
+        first: int = 0,
+        first_frames: int = 0,
+        frame: bool = True,
     ) -> State:
         """Hold buttons for some frames; see `send_step` and `receive_step`."""
-        self.send_step(buttons, repeat, first=first, frame=frame)
+        self.send_step(buttons, repeat, first=first, first_frames=first_frames, frame=frame)
         return self.receive_step()
 
     def send_step(
-        self, buttons: int, repeat: int = 4, *, first: int | None = None, frame: bool = True
+        self,
+        buttons: int,
+        repeat: int = 4,
+        *,
+        first: int = 0,
+        first_frames: int = 0,
+        frame: bool = True,
     ) -> None:
         """Send a step without waiting for its result.
 
         Args:
             buttons: Bits A, B, select, start, up, down, left, right, lowest first.
             repeat: Frames to hold them, 1 to 600; fewer are run where an episode ends.
-            first: Buttons of the first of these frames; None for the same.
+            first: Buttons of the first ``first_frames`` of these frames.
+            first_frames: How many frames have ``first`` instead, 0 to 600.
             frame: Whether to return the picture too.
         """
         self._awaited_frame = frame
         self._awaited = self._send(
             "step",
             buttons=buttons,
-            first=buttons if first is None else first,
+            first=first,
+            first_frames=first_frames,
             repeat=repeat,
             frame=frame and self._sync.screen is None,
         )

@@ -14,7 +14,8 @@ local FIELDS = {
   close = {},
   save = { slot = { 0, 63 } },
   load = { slot = { 0, 63 }, frame = true },
-  step = { buttons = { 0, 255 }, first = { 0, 255 }, ["repeat"] = { 1, 600 }, frame = true },
+  step = { buttons = { 0, 255 }, first = { 0, 255 }, first_frames = { 0, 600 },
+    ["repeat"] = { 1, 600 }, frame = true },
   reset = { world = { 1, 8 }, stage = { 1, 4 }, noops = { 0, 1000 }, whole_game = true,
     frame = true },
 }

@@ -295,7 +295,7 @@ def test_tensorboard_has_evaluations_in_pictures_where_there_are_pictures(
         durations = []
         for frame in ImageSequence.Iterator(video):
             assert frame.size == (128, 120)
-            assert len(np.unique(frame.convert("RGB"), axis=0)) > 1, "the game is seen"
+            assert len(np.unique(np.asarray(frame.convert("RGB")), axis=0)) > 1, "the game is seen"
             durations.append(frame.info["duration"])
         # Steps in which nothing moves share a frame; the last of 25 has none.
         assert sum(durations) == 23 * 70 + 1000 and len(durations) > 3

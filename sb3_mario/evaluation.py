@@ -65,7 +65,7 @@ class Evaluation:
         env_id: Level, or whole game.
         rom_sha1: The game.
         deterministic: Whether the agent was greedy.
-        sticky_action_probability: Probability that a step repeated the action before it.
+        sticky_action_probability: Probability of each frame to hold the buttons of the step before.
         seed: Seed of the starts.
         episodes: In order of their starts.
     """

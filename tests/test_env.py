@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 import sb3_mario
+from sb3_mario.emulator.bridge import Bridge
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.env import SuperMarioBrosEnv
 from sb3_mario.game.levels import ALL_LEVELS, WHOLE_GAME_ID
@@ -157,14 +159,49 @@ def test_no_op_starts_differ_by_seed_and_can_be_set(make: MakeEnv) -> None:
     assert env.reset(options={"noops": 17})[1]["frames"] == 17
 
 
-def test_sticky_actions_repeat_the_last_action_at_their_rate(make: MakeEnv) -> None:
+def test_with_probability_1_the_buttons_of_before_the_episode_stay_held(make: MakeEnv) -> None:
     env = make(sticky_action_probability=1.0, noop_max=0)
-    env.reset()
-    _, _, _, _, info = env.step(RIGHT)  # repeats the no-op of before the episode
+    _, info = env.reset()
     x = info["x_pos"]
     for _ in range(10):
         _, _, _, _, info = env.step(RIGHT)
     assert info["x_pos"] == x
+
+
+def test_sticky_actions_hold_the_buttons_of_the_step_before_for_a_number_of_frames(
+    make: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    send_step = Bridge.send_step
+
+    def recorded(bridge: Bridge, buttons: int, repeat: int, **kwargs: int) -> None:
+        sent.append((buttons, kwargs["first"], kwargs["first_frames"]))
+        send_step(bridge, buttons, repeat, **kwargs)
+
+    monkeypatch.setattr(Bridge, "send_step", recorded)
+    env = make(sticky_action_probability=0.25, jump_again=False, stuck_steps=0)
+    env.reset(seed=3)
+    sent.clear()  # of the self-test
+    steps = 600
+    for number in range(steps):
+        _, _, terminated, _, _ = env.step((NOTHING, LEFT)[number % 2])
+        assert not terminated
+    held = 0
+    for buttons, first, first_frames in sent:
+        assert first_frames == 0 or first == held
+        held = first if first_frames == 4 else buttons
+    # Machado et al. 2018, 5.2: each frame sticks with p = 0.25 until one does not.
+    for frames, share in enumerate([0.75, 0.75 / 4, 0.75 / 16, 0.75 / 64, 1 / 256]):
+        count = sum(first_frames == frames for _, _, first_frames in sent)
+        expected = steps * share
+        assert abs(count - expected) < 4 * math.sqrt(expected), (frames, count)
+
+
+def test_a_button_that_sticks_is_still_pressed_anew_by_jump_again(make: MakeEnv) -> None:
+    # Holding A the whole time jumps again and again, with sticky actions as without.
+    steps = 80
+    assert jumps(make(sticky_action_probability=0.5), A, steps) > 1
+    assert jumps(make(sticky_action_probability=0.5, jump_again=False), A, steps) == 1
 
 
 def jumps(env: SuperMarioBrosEnv, action: int, steps: int = 60) -> int:

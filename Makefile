@@ -9,7 +9,7 @@ INPUTS ?= 1000000
 BENCH ?= env_throughput replay gradient training_loop
 
 RUN_PACKAGES := fceux lua-socket lua-dkjson
-TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth openbox
+TEST_PACKAGES := lua5.1 lua-busted lua-check xvfb xauth openbox xdotool
 BIN := $(VENV)/bin
 
 .PHONY: help install install-dev rom real-rom train doctor test test-slow soak lint format docs bench \

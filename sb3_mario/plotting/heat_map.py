@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ FAINTEST: Final = 0.2  # opacity of a cell with few episodes
 _COLOURS: Final = {cause: colour for cause, (colour, _) in CAUSES.items()} | {OTHER: "#8B4513"}
 
 
-class Ends(NamedTuple):
+@dataclass(frozen=True)
+class Ends:
     """Ends of episodes.
 
     Attributes:

@@ -75,6 +75,7 @@ def test_a_run_outlives_its_emulators_and_nothing_but_the_steps_in_flight_is_los
             *("-f", tmp_path, "-n", str(size.steps), "--seed", "1", "--num-threads", "1"),
             *("--n-envs", str(N_ENVS), "--log-interval", "1", "--save-freq", str(size.steps // 2)),
             *("--env-kwargs", f"max_steps:{MAX_STEPS}", f"timeout:{TIMEOUT}"),
+            "sticky_action_probability:0",  # so that the actions alone lead there again
             *("--eval-freq", str(size.steps // 3), "--eval-episodes", "2"),
             *("-params", "buffer_size:20000", "learning_starts:100", "train_freq:4"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ class FrameStackCNN(BaseFeaturesExtractor):
     """The convolutions of the Nature DQN over a stack of frames, one channel a frame.
 
     Mnih et al. 2015, "Methods, Model architecture": 32 filters 8x8 stride 4, 64 filters 4x4
-    stride 2, 64 filters 3x3 stride 1, then ``features_dim`` units, each followed by a ReLU.
+    stride 2, 64 filters 3x3 stride 1, then ``features_dim`` units, each followed by a ReLU; or
+    other numbers of filters.
     Input ``(batch, frames, height, width)``, float32 in 0 to 1 (SB3 divides by 255) or uint8 as
     the environment gives them; output ``(batch, features_dim)``.
 
@@ -39,9 +41,11 @@ class FrameStackCNN(BaseFeaturesExtractor):
         features_dim: Features to give.
         normalized_image: The images are floats in 0 to 1 already; type and bounds of the space
             are then not checked.
+        filters: Filters of the three convolutions.
 
     Raises:
-        ValueError: The observation is no image, or one too small for the convolutions.
+        ValueError: The observation is no image, or one too small for the convolutions; or
+            ``filters`` are not three.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class FrameStackCNN(BaseFeaturesExtractor):
         observation_space: spaces.Space[Any],
         features_dim: int = 512,
         normalized_image: bool = False,
+        filters: Sequence[int] = (32, 64, 64),
     ) -> None:
         if not is_image_space(observation_space, normalized_image=normalized_image):
             raise ValueError(
@@ -64,14 +69,20 @@ class FrameStackCNN(BaseFeaturesExtractor):
                 f"FrameStackCNN needs frames of at least {MIN_SIZE}x{MIN_SIZE} pixels, "
                 f"got {height}x{width} (shape {observation_space.shape}, frames first)"
             )
+        if len(filters) != 3 or min(filters) < 1:
+            raise ValueError(
+                "FrameStackCNN needs the filters of its three convolutions, for instance "
+                f"[16, 32, 32], got {filters}"
+            )
         super().__init__(observation_space, features_dim)
         self.frames = frames
+        first, second, third = filters
         self.cnn = nn.Sequential(
-            nn.Conv2d(frames, 32, kernel_size=2 * STRIDE, stride=STRIDE),
+            nn.Conv2d(frames, first, kernel_size=2 * STRIDE, stride=STRIDE),
             nn.ReLU(inplace=True),
-            nn.Conv2d(32, 64, kernel_size=4, stride=2),
+            nn.Conv2d(first, second, kernel_size=4, stride=2),
             nn.ReLU(inplace=True),
-            nn.Conv2d(64, 64, kernel_size=3, stride=1),
+            nn.Conv2d(second, third, kernel_size=3, stride=1),
             nn.ReLU(inplace=True),
             _FlattenChannelsLast(),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch as th
@@ -19,6 +21,20 @@ def test_the_layers_are_the_nature_dqns_over_eight_channels() -> None:
         if isinstance(m, th.nn.Conv2d)
     ]
     assert convolutions == [(8, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)]
+
+
+def test_other_numbers_of_filters_fit() -> None:
+    extractor = FrameStackCNN(FRAMES, features_dim=256, filters=[16, 32, 48])
+    channels = [m.out_channels for m in extractor.modules() if isinstance(m, th.nn.Conv2d)]
+    assert channels == [16, 32, 48]
+    stacks = th.randint(256, (3, 8, 84, 84), dtype=th.uint8)
+    th.testing.assert_close(extractor(stacks), extractor(stacks / 255), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("filters", [[], [32, 64], [32, 64, 0]], ids=str)
+def test_filters_that_are_not_three_are_refused_by_their_value(filters: list[int]) -> None:
+    with pytest.raises(ValueError, match=f"three convolutions.*got {re.escape(str(filters))}"):
+        FrameStackCNN(FRAMES, filters=filters)
 
 
 @pytest.mark.parametrize("features_dim", [512, 7])

@@ -215,6 +215,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         """
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0
+        # Of its own, so that the next episode's start does not depend on how long this one lasts.
+        self._sticky_random = np.random.default_rng(self.np_random.integers(2**63))
         noops = (options or {}).get("noops", drawn)
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         self._reconnects_before = self.reconnects
@@ -267,18 +269,23 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
         Args:
             action: Index into the action set.
+
+        Raises:
+            ValueError: There is no such action.
         """
         if self._fceux is None or self._state is None:
             raise gym.error.ResetNeeded("call reset() before step()")
         if self._sent is not None:
             raise RuntimeError(f"begin_step({self._sent}) is under way: call step() first")
+        if not 0 <= action < len(self._buttons):
+            raise ValueError(f"action must be from 0 to {len(self._buttons) - 1}, got {action}")
         self._sent = int(action)
         buttons = self._buttons[self._sent]
-        stuck = self._sticky_frames()
-        first, first_frames = (self._held if stuck else buttons), stuck
-        presses_a = stuck < self.frame_skip and self._held & buttons & BUTTONS["A"]
+        late = self._sticky_frames()
+        first, first_frames = (self._held if late else buttons), late
+        presses_a = late < self.frame_skip and self._held & buttons & BUTTONS["A"]
         if self.jump_again and presses_a and self._game.can_jump:
-            first, first_frames = first & ~BUTTONS["A"], max(stuck, 1)
+            first, first_frames = first & ~BUTTONS["A"], max(late, 1)
         self._held = first if first_frames == self.frame_skip else buttons
         try:
             self._fceux.bridge.send_step(
@@ -295,7 +302,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         """Draw how many frames of a step the buttons of the step before stay held."""
         if not self.sticky_action_probability:
             return 0
-        sticks = self.np_random.random(self.frame_skip) < self.sticky_action_probability
+        sticks = self._sticky_random.random(self.frame_skip) < self.sticky_action_probability
         return self.frame_skip if sticks.all() else int(sticks.argmin())
 
     def step(self, action: np.int64 | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -159,6 +159,17 @@ def test_no_op_starts_differ_by_seed_and_can_be_set(make: MakeEnv) -> None:
     assert env.reset(options={"noops": 17})[1]["frames"] == 17
 
 
+def test_an_episodes_start_does_not_depend_on_how_the_one_before_was_played(make: MakeEnv) -> None:
+    env = make(sticky_action_probability=0.25)
+    starts = []
+    for steps in (1, 6):
+        env.reset(seed=5)
+        for _ in range(steps):
+            env.step(RIGHT)
+        starts.append([env.reset()[1]["frames"] for _ in range(5)])
+    assert starts[0] == starts[1] and len(set(starts[0])) > 1
+
+
 def test_with_probability_1_the_buttons_of_before_the_episode_stay_held(make: MakeEnv) -> None:
     env = make(sticky_action_probability=1.0, noop_max=0)
     _, info = env.reset()
@@ -431,6 +442,17 @@ def test_a_wrong_argument_is_named_with_its_value(
 ) -> None:
     with pytest.raises(ValueError, match=str(value).replace("(", ".")):
         make(**{argument: value})
+
+
+def test_an_action_that_is_none_is_refused_and_costs_no_emulator(make: MakeEnv) -> None:
+    env = make()
+    env.reset()
+    for action in (-1, env.action_space.n):
+        with pytest.raises(ValueError, match=f"action must be from 0 to 6, got {action}"):
+            env.step(action)
+    env.step(RIGHT)
+    env.reset()
+    assert env.reconnects == 0
 
 
 def test_a_step_before_the_first_reset_is_refused(make: MakeEnv) -> None:

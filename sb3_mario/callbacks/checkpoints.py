@@ -17,9 +17,11 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_mario.dqn.algorithm import DuelingDQN
 from sb3_mario.dqn.saved_replay import check_savable, save_replay_buffer
 
 _MODEL_PARTS = ("data", "policy.pth")
+_ABANDONED = ".abandoned"
 
 
 def atomic_save_model(model: BaseAlgorithm, path: str | os.PathLike[str]) -> Path:
@@ -100,9 +102,10 @@ class AtomicCheckpointCallback(BaseCallback):
     name, flushed to the disk and renamed, the replay buffer first: where there is a model it is
     whole, and so is its buffer. Temporary files that a crash left are removed at the start.
 
-    When a run resumed at step T saves again, checkpoints of later steps belong to the abandoned
-    part and are removed. A failed save (disk full) is a warning: training goes on and the earlier
-    checkpoints stay. A replay buffer can be large, and for a moment ``keep_last + 1`` are there.
+    When a run is resumed at step T, checkpoints of later steps belong to the abandoned part: they
+    get the ending ``.abandoned``, and are removed when it saves again. A failed save (disk full)
+    is a warning: training goes on and the earlier checkpoints stay. A replay buffer can be large,
+    and for a moment ``keep_last + 1`` are there.
 
     Args:
         save_freq: Environment steps (``num_timesteps``, all environments together) between saves.
@@ -146,8 +149,14 @@ class AtomicCheckpointCallback(BaseCallback):
         """Return where the model of a checkpoint is, or would be."""
         return self.save_path / f"{self.name_prefix}_{steps}_steps.zip"
 
-    def save_now(self) -> Path:
+    def save_now(self, remove_others: bool = True) -> Path:
         """Save a checkpoint of this moment, for instance at Ctrl-C.
+
+        Where the disk has no room for the replay buffer, the model is saved without it, with a
+        warning, and no earlier checkpoint is removed.
+
+        Args:
+            remove_others: Remove what ``keep_last`` does not keep.
 
         Returns:
             The model's path.
@@ -155,13 +164,30 @@ class AtomicCheckpointCallback(BaseCallback):
         Raises:
             OSError: It could not be written; the earlier checkpoints are still there.
         """
+        try:
+            return self._save(remove_others)
+        except OSError as error:
+            if not self.save_replay_buffer:
+                raise
+            path = self.path(self.model.num_timesteps)
+            replay_buffer_path(path).unlink(missing_ok=True)
+            self.newest = atomic_save_model(self.model, path)
+            warnings.warn(
+                f"{error}: {path} is saved without its replay buffer; a run that goes on from it "
+                "fills a new one",
+                stacklevel=2,
+            )
+            return path
+
+    def _save(self, remove_others: bool = True) -> Path:
         steps = self.model.num_timesteps
         path = self.path(steps)
         if self.save_replay_buffer:
             with _atomic_file(replay_buffer_path(path)) as file:
                 save_replay_buffer(self._replay_buffer(), file)
         self.newest = atomic_save_model(self.model, path)
-        self._remove_others(steps)
+        if remove_others:
+            self._remove_others(steps)
         if self.verbose >= 1:
             print(f"Saved {path}")
         return path
@@ -181,6 +207,10 @@ class AtomicCheckpointCallback(BaseCallback):
             )
         for leftover in self.save_path.glob(f".{self.name_prefix}_*_steps.*.tmp"):
             leftover.unlink()
+        for files in self._files():
+            for steps, path in files.items():
+                if steps > self.num_timesteps:
+                    path.rename(path.with_name(path.name + _ABANDONED))
         self._due = self._next_due()
 
     def _on_step(self) -> bool:
@@ -200,7 +230,7 @@ class AtomicCheckpointCallback(BaseCallback):
             return
         self._due = self._next_due()
         try:
-            self.save_now()
+            self._save()
         except OSError as error:
             warnings.warn(
                 f"no checkpoint at step {self.model.num_timesteps}: {error}. Training goes on, "
@@ -213,19 +243,25 @@ class AtomicCheckpointCallback(BaseCallback):
 
     def _remove_others(self, newest: int) -> None:
         """Remove all but the ``keep_last`` checkpoints up to step ``newest``."""
-        models = checkpoints_by_steps(self.save_path, self.name_prefix)
+        models, buffers = self._files()
         keep = sorted(steps for steps in models if steps <= newest)[-self.keep_last :]
-        buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "npz")
         # Models first: what is left if this stops half-way are buffers, removed next time.
         for files in (models, buffers):
             for steps, path in files.items():
                 if steps not in keep:
                     path.unlink()
+        for path in self.save_path.glob(f"{self.name_prefix}_*_steps.*{_ABANDONED}"):
+            path.unlink()
+
+    def _files(self) -> tuple[dict[int, Path], dict[int, Path]]:
+        """Return the models and the replay buffers by their steps."""
+        buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "npz")
+        return checkpoints_by_steps(self.save_path, self.name_prefix), buffers
 
 
 def _chosen_again(model: BaseAlgorithm) -> list[str]:
     """Return what SB3 chooses by itself when the model is loaded, and warns of if it is there."""
-    if not isinstance(model, OffPolicyAlgorithm):
+    if not isinstance(model, OffPolicyAlgorithm) or isinstance(model, DuelingDQN):
         return []
     chosen = model.replay_buffer_class is NStepReplayBuffer and model.n_steps > 1
     own = {"n_steps": model.n_steps, "gamma": model.gamma}
@@ -241,8 +277,8 @@ def _damage(path: Path, must_hold: Collection[str]) -> str | None:
             # whole zip: one of theirs.
             missing = set(must_hold) - set(archive.namelist())
             broken = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-        return str(error)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+        return str(error)  # RuntimeError: a broken file may look encrypted, or of another method
     if missing:
         return f"lacks {', '.join(sorted(missing))}"
     return f"{broken} is broken" if broken is not None else None

@@ -116,9 +116,13 @@ class EpisodeCSVCallback(BaseCallback):
         n_envs = self.training_env.num_envs
         self._file = _open_locked(self.path)
         try:
-            self._episodes, sync = self._cut(self._file, n_envs)
-            for monitor_file, count in zip(self.monitor_files, self._episodes, strict=False):
-                _cut_monitor_file(monitor_file, count)
+            kept = self._cut(self._file)
+            # With no rows to go by, all that the monitors have stays.
+            episodes, sync = kept or ({}, Counter())
+            self._episodes = [episodes.get(env, 0) for env in range(n_envs)]
+            if kept is not None:
+                for monitor_file, count in zip(self.monitor_files, self._episodes, strict=False):
+                    _cut_monitor_file(monitor_file, count)
         except BaseException:
             self.close()
             raise
@@ -157,7 +161,7 @@ class EpisodeCSVCallback(BaseCallback):
             self._warned_loss = True
             warnings.warn(
                 f"the loss is {learned.loss} at step {self.num_timesteps}: training has diverged; "
-                "go back to a checkpoint with a lower learning rate",
+                "start again from an earlier checkpoint, with a lower learning rate",
                 stacklevel=2,
             )
 
@@ -203,11 +207,11 @@ class EpisodeCSVCallback(BaseCallback):
             self._waiting = b""
             self._warned_disk = False
 
-    def _cut(self, file: io.FileIO, n_envs: int) -> tuple[list[int], Counter[str]]:
+    def _cut(self, file: io.FileIO) -> tuple[dict[int, int], Counter[str]] | None:
         """Cut the file to the rows up to ``num_timesteps``, or write the header of a new one.
 
         Returns:
-            The number of episodes of each environment, and the sums of the ``sync_*`` columns.
+            The episodes by environment, and the sums of the ``sync_*`` columns; None for a new one.
         """
         file.seek(0)
         # What follows the last line feed was torn by a crash.
@@ -215,7 +219,7 @@ class EpisodeCSVCallback(BaseCallback):
         if not lines and _HEADER.startswith(torn):
             file.truncate(0)
             _append(file, _HEADER + b"\n")
-            return [0] * n_envs, Counter()
+            return None
         if not lines or lines[0] != _HEADER:
             raise ValueError(
                 f"{self.path} has other columns than this version writes: "
@@ -244,7 +248,7 @@ class EpisodeCSVCallback(BaseCallback):
         file.truncate(end)
         if self.verbose >= 1:
             print(f"{self.path}: {kept} episodes kept, {len(lines) - 1 - kept} cut")
-        return [episodes.get(env, 0) for env in range(n_envs)], sync
+        return episodes, sync
 
 
 def _cut_monitor_file(path: Path, episodes: int) -> None:

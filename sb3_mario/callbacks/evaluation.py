@@ -130,12 +130,13 @@ class EvaluationCallback(BaseCallback):
             [info.get("end_cause", _OWN["end_causes"]) for info in last_infos],
         )
         mean_reward = float(np.mean(rewards))
+        best_mean_reward = max(mean_reward, self.best_mean_reward)
         row = (self.model.num_timesteps, rewards, lengths, successes, *own)
         for values, value in zip(self._evaluations.values(), row, strict=True):
             values.append(value)
         best = mean_reward > self.best_mean_reward
         try:
-            self._save(best)
+            self._save(best, best_mean_reward)
         except OSError as error:
             warnings.warn(
                 f"the evaluation at step {self.model.num_timesteps} is not saved: {error}. "
@@ -143,7 +144,7 @@ class EvaluationCallback(BaseCallback):
                 stacklevel=2,
             )
         else:
-            self.best_mean_reward = max(mean_reward, self.best_mean_reward)
+            self.best_mean_reward = best_mean_reward
 
         self.logger.record("eval/mean_reward", mean_reward)
         self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
@@ -193,11 +194,13 @@ class EvaluationCallback(BaseCallback):
         assert isinstance(rewards, list) and isinstance(lengths, list)
         return rewards, lengths, last_infos
 
-    def _save(self, best: bool) -> None:
+    def _save(self, best: bool, best_mean_reward: float) -> None:
         if best:
             atomic_save_model(self.model, self.folder / "best_model.zip")
         archive = io.BytesIO()
-        np.savez(archive, **{name: np.array(v) for name, v in self._evaluations.items()})  # type: ignore[arg-type]
+        # The best may be of a part of the run that is abandoned, and no longer among the others.
+        arrays = {"best_mean_reward": best_mean_reward, **self._evaluations}
+        np.savez(archive, **{name: np.array(v) for name, v in arrays.items()})  # type: ignore[arg-type]
         atomic_write(self.folder / "evaluations.npz", archive.getbuffer())
 
     def _restore(self) -> None:
@@ -212,7 +215,8 @@ class EvaluationCallback(BaseCallback):
                     # Files of SB3, and of earlier versions of this class, do not have it.
                     nothing = np.full_like(stored["results"], unknown, dtype=type(unknown))
                     stored[name] = archive.get(name, nothing)
-            episodes = stored["results"].shape[1]
+                episodes = stored["results"].shape[1]
+                best = archive.get("best_mean_reward", stored["results"].mean(axis=1).max())
         except (EOFError, IndexError, KeyError, ValueError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged ({error}): move it away") from error
         if episodes != self.n_eval_episodes:
@@ -220,6 +224,6 @@ class EvaluationCallback(BaseCallback):
                 f"{path} has {episodes} episodes an evaluation, this run {self.n_eval_episodes}: "
                 "use the same number"
             )
-        self.best_mean_reward = float(stored["results"].mean(axis=1).max())
+        self.best_mean_reward = float(best)
         kept = int(np.searchsorted(stored["timesteps"], self.num_timesteps, side="right"))
         self._evaluations = {name: list(values[:kept]) for name, values in stored.items()}

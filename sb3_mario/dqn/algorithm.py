@@ -131,7 +131,8 @@ class DuelingDQN(DQN):
                 f"prioritized_replay needs FrameReplayBuffer, got {replay_buffer_class}: leave "
                 "replay_buffer_class out, or prioritized_replay"
             )
-        if n_steps > 1 and not frames and not issubclass(replay_buffer_class, NStepReplayBuffer):  # type: ignore[arg-type]
+        sums = frames or issubclass(replay_buffer_class, NStepReplayBuffer)  # type: ignore[arg-type]
+        if n_steps > 1 and not sums:
             raise ValueError(
                 f"n_steps={n_steps} needs FrameReplayBuffer or NStepReplayBuffer, got "
                 f"{replay_buffer_class}: leave replay_buffer_class out, or n_steps"
@@ -143,21 +144,20 @@ class DuelingDQN(DQN):
         if not (np.isfinite(reward_scale) and reward_scale > 0):
             raise ValueError(f"reward_scale must be above 0, got {reward_scale}")
         kwargs = dict(replay_buffer_kwargs or {})
+        own: dict[str, Any] = {"n_steps": n_steps, "gamma": gamma} if sums else {}
         if frames:
             replay_buffer_class = replay_buffer_class or FrameReplayBuffer
-            own = {
-                "n_steps": n_steps,
-                "gamma": gamma,
+            own |= {
                 "prioritized": prioritized_replay,
                 "alpha": prioritized_replay_alpha,
                 "eps": prioritized_replay_eps,
             }
-            for name, value in own.items():
-                if kwargs.setdefault(name, value) != value:
-                    raise ValueError(
-                        f"replay_buffer_kwargs has {name}={kwargs[name]}, but the model's own "
-                        f"argument says {value}: leave it out of replay_buffer_kwargs"
-                    )
+        for name, value in own.items():
+            if kwargs.setdefault(name, value) != value:
+                raise ValueError(
+                    f"replay_buffer_kwargs has {name}={kwargs[name]}, but the model's own "
+                    f"argument says {value}: leave it out of replay_buffer_kwargs"
+                )
         self.double_q = double_q
         self.prioritized_replay = prioritized_replay
         self.prioritized_replay_beta0 = prioritized_replay_beta0
@@ -203,17 +203,17 @@ class DuelingDQN(DQN):
 
     def _setup_model(self) -> None:
         loaded_rng = self._rng
-        frames = self.replay_buffer_class is not None and issubclass(
-            self.replay_buffer_class, FrameReplayBuffer
+        sums = self.replay_buffer_class is not None and issubclass(
+            self.replay_buffer_class, FrameReplayBuffer | NStepReplayBuffer
         )
-        if frames:
+        if sums:
             # The buffer counts the steps; SB3 would warn that it does not.
             self.n_steps = 1
         self._choose_arithmetic()
         if self.accelerate:
             keep_freed_memory()
         super()._setup_model()
-        if frames:
+        if sums:
             self.n_steps = self.replay_buffer_kwargs["n_steps"]
         if loaded_rng is not None:
             self._rng = loaded_rng

@@ -106,7 +106,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--n-timesteps",
         type=Whole(1),
         metavar="N",
-        help="environment steps of the whole run, also of a resumed one (default: from the YAML)",
+        help="environment steps of the whole run, also of a resumed one, whose learning rate and "
+        "exploration become those of a run of N steps (default: from the YAML)",
     )
     group.add_argument(
         "-i",
@@ -171,7 +172,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
         "--save-replay-buffer",
         action=argparse.BooleanOptionalAction,
         help="save the replay buffer with each checkpoint (default: where frames are stored once, "
-        "as dueling_dqn does: 60 MB for 100,000 steps; not SB3's own buffer)",
+        "as dueling_dqn does: 80 MB for 100,000 steps; not SB3's own buffer)",
     )
     group.add_argument(
         "-P",

@@ -15,6 +15,7 @@ from typing import Any
 import torch as th
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_mario.callbacks import (
@@ -82,6 +83,11 @@ def _explained(error: Exception, run: Run | None) -> str:
     in_processes = run is not None and run.options["vec_env"] == "subproc"
     if in_processes and isinstance(error, EOFError | ConnectionError):
         return "an emulator's process (--vec-env subproc) ended; its own error is printed above"
+    if isinstance(error, DivergedError):
+        return (
+            f"{error}. To change them, copy an earlier checkpoint out of the run's folder and "
+            "start a new run from it: -i COPY.zip -params learning_rate:..."
+        )
     return str(error)
 
 
@@ -181,20 +187,21 @@ def _learn(
         if run.steps_done == 0:
             raise  # there is nothing to save
         status = 128 + (interrupt.signal or signal.SIGINT)
-    except BaseException:
+    except BaseException as error:
         # Whatever broke, hours of learning must not be lost with it.
         if run.steps_done > 0:
-            _save_after_error(checkpoints)
+            # After a divergence the earlier checkpoints are the good ones.
+            _save_after_error(checkpoints, remove_others=not isinstance(error, DivergedError))
         raise
     finally:
         _end(callbacks)
     seconds = time.monotonic() - start
+    saved = checkpoints.path(model.num_timesteps)
+    if status == 0:  # first, for it needs less room than a checkpoint
+        saved = atomic_save_model(model, run.folder.final_model)
     # A file of these steps may also be there from a part that was abandoned.
     if checkpoints.newest != checkpoints.path(model.num_timesteps):
         checkpoints.save_now()
-    saved = checkpoints.path(model.num_timesteps)
-    if status == 0:
-        saved = atomic_save_model(model, run.folder.final_model)
     if run.options["verbose"] > 0:
         print(
             f"{'Stopped' if status else 'Done'} after {model.num_timesteps:,} steps: "
@@ -213,9 +220,9 @@ def _end(callbacks: CallbackList) -> None:
             callback.on_training_end()
 
 
-def _save_after_error(checkpoints: AtomicCheckpointCallback) -> None:
+def _save_after_error(checkpoints: AtomicCheckpointCallback, remove_others: bool) -> None:
     try:
-        saved = checkpoints.save_now()
+        saved = checkpoints.save_now(remove_others)
     except Exception as error:
         print(f"train.py: nothing could be saved: {error}", file=sys.stderr)
     else:
@@ -265,7 +272,9 @@ def _make_model(run: Run, env: VecEnv) -> DQN:
     model = _new_model(run, env, {})
     if run.weights is not None:
         try:
-            model.set_parameters(str(run.weights), device=options["device"])
+            # Without its optimizer, whose averages and settings are the other run's.
+            _, parameters, _ = load_from_zip_file(run.weights, device=options["device"])
+            model.policy.load_state_dict(parameters["policy"])
         except Exception as error:  # torch and zipfile raise whatever they like
             raise ConfigError(
                 f"-i/--trained-agent: {run.weights} is no model that fits: {error}"
@@ -336,6 +345,12 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
             f"{run.checkpoint.name}, at step {model.num_timesteps:,}, "
             f"{'with its' if buffer else 'without a'} replay buffer"
         )
+        left = 1 - model.num_timesteps / run.settings.n_timesteps
+        if left > 0:
+            start += (
+                f", learning rate {model.lr_schedule(left):.3g}, exploration "
+                f"{model.exploration_schedule(left):.0%}"
+            )
         steps, episodes = run.folder.lost_after(model.num_timesteps)
         if steps:
             start += f"; {steps:,} steps or more after it, {episodes:,} episode(s), are lost"

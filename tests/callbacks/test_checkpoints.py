@@ -7,6 +7,7 @@ import os
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch as th
@@ -104,7 +105,9 @@ def test_a_resumed_run_saves_at_the_same_steps_and_drops_the_abandoned_part(
     model = DQN.load(tmp_path / "rl_model_20_steps.zip", env=make_model().env)
     callback = AtomicCheckpointCallback(10, tmp_path, keep_last=5)
     model.learn(9, callback=callback, reset_num_timesteps=False)
-    assert names(tmp_path) == files(10, 20, 30, 40, 50), "nothing goes before the next is safe"
+    aside = {f"{name}.abandoned" for name in files(30, 40, 50)}
+    assert names(tmp_path) == files(10, 20) | aside, "nothing goes before the next is safe"
+    assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_20_steps.zip"
     model.learn(1, callback=callback, reset_num_timesteps=False)
     assert names(tmp_path) == files(10, 20, 30)
 
@@ -175,6 +178,32 @@ def test_save_now_tells_its_caller_of_a_full_disk(
     assert names(tmp_path) == set()
 
 
+def test_save_now_saves_the_model_alone_where_its_buffer_finds_no_room(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = make_model()
+    callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True, keep_last=1)
+    model.learn(10, callback=callback)
+    model.learn(5, callback=callback, reset_num_timesteps=False)
+    monkeypatch.setattr("sb3_mario.callbacks.checkpoints.save_replay_buffer", no_room)
+    with pytest.warns(UserWarning, match=r"No space left .* without its replay buffer"):
+        assert callback.save_now() == tmp_path / "rl_model_15_steps.zip"
+    assert names(tmp_path) == files(10, buffers=True) | files(15)
+
+
+def test_save_now_removes_nothing_where_it_is_asked_to(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model()
+    callback = AtomicCheckpointCallback(10, tmp_path, keep_last=1)
+    model.learn(15, callback=callback)
+    callback.save_now(remove_others=False)
+    assert names(tmp_path) == files(10, 15)
+
+
 def test_an_interrupted_save_leaves_the_old_file_and_no_other(
     make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +254,25 @@ def test_a_checkpoint_with_a_wrong_byte_is_passed_over_with_a_warning(
     newest.write_bytes(data)
     with pytest.warns(UserWarning, match="damaged checkpoint .*rl_model_20_steps.zip"):
         assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_10_steps.zip"
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_checkpoint_whose_first_bytes_are_damaged_is_passed_over(
+    make_model: MakeModel, tmp_path: Path, bit: int
+) -> None:
+    # Among them flags: of encryption, and of a method of compression that there is not.
+    make_model().learn(20, callback=AtomicCheckpointCallback(10, tmp_path))
+    newest = tmp_path / "rl_model_20_steps.zip"
+    data = newest.read_bytes()
+    directory = data.rfind(b"PK\x01\x02", 0, data.rfind(b"PK\x05\x06"))
+    for position in range(8, 12):
+        broken = bytearray(data)
+        broken[directory + position] ^= 1 << bit
+        newest.write_bytes(broken)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = newest_checkpoint(tmp_path)
+        assert found == (tmp_path / "rl_model_10_steps.zip" if caught else newest)
 
 
 def test_a_checkpoint_cut_anywhere_is_passed_over_even_where_a_zip_of_torchs_ends(

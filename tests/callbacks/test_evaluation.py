@@ -171,7 +171,8 @@ def test_the_file_has_the_form_of_sb3s(make_model: MakeModel, tmp_path: Path) ->
     )
     make_model().learn(30, callback=[theirs, make(tmp_path / "ours")])
     one, other = evaluations(tmp_path / "theirs"), evaluations(tmp_path / "ours")
-    assert other.keys() - one.keys() == {"max_x", "end_causes"} and one.keys() < other.keys()
+    assert other.keys() - one.keys() == {"max_x", "end_causes", "best_mean_reward"}
+    assert one.keys() < other.keys()
     for name in one:
         assert (one[name].shape, one[name].dtype) == (other[name].shape, other[name].dtype), name
 
@@ -315,6 +316,11 @@ def test_a_resumed_run_keeps_the_evaluations_up_to_its_step_and_the_best_of_all(
     assert (stored["results"][2] == 2 * first["ep_lengths"][2]).all()
     best = DQN.load(tmp_path / "best_model.zip", device="cpu").num_timesteps
     assert best == 30, "of the abandoned part, and better than anything since"
+
+    resumed.learn(10, callback=make(tmp_path), reset_num_timesteps=False)
+    assert evaluations(tmp_path)["timesteps"].tolist() == [10, 20, 30, 40]
+    best = DQN.load(tmp_path / "best_model.zip", device="cpu").num_timesteps
+    assert best == 30, "also where the evaluation that made it the best is forgotten"
 
 
 def test_a_resumed_run_without_evaluations_begins_with_one(

@@ -14,11 +14,12 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
+from sb3_mario.callbacks import atomic_save_model
 from sb3_mario.dqn import DivergedError, DuelingDQN, FrameReplayBuffer
 
 SIZE = 36
@@ -244,6 +245,20 @@ def test_weights_scale_the_loss_of_each_transition() -> None:
     assert losses[1] == pytest.approx(losses[0] / 4, rel=1e-5)
 
 
+def test_a_transition_that_was_learned_from_has_its_errors_priority() -> None:
+    model = make(prioritized_replay=True, accelerate=False, double_q=False).learn(40)
+    batch: Any = model.replay_buffer.sample(8)
+    with th.no_grad():
+        values = model.q_net_target(batch.next_observations).max(1).values
+        targets = batch.rewards[:, 0] + (1 - batch.dones[:, 0]) * batch.discounts[:, 0] * values
+        q_values = model.q_net(batch.observations).gather(1, batch.actions)[:, 0]
+    errors = (targets - q_values).abs().double().numpy()
+    model.replay_buffer.sample = lambda *args, **kwargs: batch
+    model._gradient_step(8)
+    priorities = model.replay_buffer._tree[batch.slots]
+    np.testing.assert_allclose(priorities, (errors + 1e-6) ** 0.6, rtol=1e-4)
+
+
 def test_beta_rises_from_its_start_to_one() -> None:
     model = make(prioritized_replay=True, prioritized_replay_beta0=0.4)
     model.learn(200)
@@ -379,6 +394,16 @@ def test_a_gradient_that_is_no_number_stops_too() -> None:
 def test_steps_need_a_buffer_that_sums_rewards() -> None:
     with pytest.raises(ValueError, match=r"n_steps=3 needs FrameReplayBuffer or NStep"):
         make(replay_buffer_class=ReplayBuffer)
+
+
+@pytest.mark.filterwarnings("error")
+def test_sb3s_buffer_of_several_steps_gets_the_models_arguments(tmp_path: Path) -> None:
+    model = make(replay_buffer_class=NStepReplayBuffer, n_steps=5, gamma=0.8)
+    path = atomic_save_model(model, tmp_path / "model.zip")
+    for one in (model, DuelingDQN.load(path, env=model.env)):
+        assert type(one.replay_buffer) is NStepReplayBuffer
+        assert (one.replay_buffer.n_steps, one.replay_buffer.gamma) == (5, 0.8)
+        assert one.n_steps == 5
 
 
 def test_the_buffers_arguments_do_not_contradict_the_models() -> None:

@@ -270,9 +270,9 @@ def check_port() -> Finding:
 def check_folder(name: str, folder: Path) -> Finding:
     """Check that files can be written to a folder, or to where it would be made."""
     there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
     try:
+        while not there.exists() and there != there.parent:
+            there = there.parent
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"x")
             file.flush()

@@ -28,7 +28,7 @@ def describe(game: GameState) -> str:
     """Return a line on where the hero is, how he is, and what he has."""
     return (
         f"{game.world}-{game.stage}  x {game.x_pos:4}  y {game.y_pos:3}  speed {game.x_speed:3}  "
-        f"{game.status:8}  lives {game.lives + 1}  coins {game.coins:2}  "
+        f"{game.status:8}  lives {(game.lives + 1) % 256}  coins {game.coins:2}  "
         f"score {game.score:6}  time {game.time:3}"
     )
 

@@ -55,11 +55,12 @@ def test_files_and_links_that_are_named_are_there(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_flags_that_are_named_are_known(path: Path) -> None:
     commands = re.findall(r"python (train|enjoy)\.py([^`\n#]*)", path.read_text())
+    option = r"(?<![\w-])--?[a-zA-Z][\w-]*"
     known = {
-        name: subprocess.run(
+        name: set(re.findall(option, subprocess.run(
             [sys.executable, f"{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True,
             check=True,
-        ).stdout
+        ).stdout))
         for name in {name for name, _ in commands}
     }  # fmt: skip
     for name, words in commands:

@@ -35,6 +35,7 @@ class RunData:
         env_id: Full id of its environment.
         rom: The game's name.
         rom_sha1: The game.
+        trained_agent: The model whose weights it began with, or None.
         starts: How often it was started: once, and once more for each resumption.
         columns: Columns of ``episodes.csv`` by name, ``(episodes,)``: float64, or text for
             ``end_cause``; NaN where a cell is empty.
@@ -47,6 +48,7 @@ class RunData:
     env_id: str
     rom: str
     rom_sha1: str
+    trained_agent: str | None
     starts: int
     columns: dict[str, npt.NDArray[Any]]
 
@@ -105,6 +107,7 @@ def read_run(folder: Path) -> RunData:
         env_id=str(args.get("env", "unknown")),
         rom=KNOWN_DUMPS.get(sha1) or f"{Path(str(args.get('rom'))).stem} {sha1[:8]}",
         rom_sha1=sha1,
+        trained_agent=args.get("trained_agent"),
         starts=_starts(folder),
         columns=columns,
     )
@@ -165,7 +168,8 @@ def _smoothed(
 def grouped(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
     """Return runs of the same settings together, each group under what tells it from the others.
 
-    Settings are algorithm, environment, game and hyperparameters; how long a run is, is none.
+    Settings are algorithm, environment, game, hyperparameters and the weights that a run began
+    with; how long it is, is none.
     """
     settings = [_settings(run) for run in runs]
     hyperparams = {name for values in settings for name in values} - {"env", "rom"}
@@ -186,6 +190,8 @@ def _settings(run: RunData) -> dict[str, str]:
     """Return what a run must share with another to differ from it by its seed alone."""
     settings = {name: str(value) for name, value in _flat(run.hyperparams).items()}
     settings.pop("n_timesteps", None)
+    if run.trained_agent is not None:
+        settings["trained_agent"] = run.trained_agent
     return settings | {"env": run.env_id.rpartition("/")[2], "rom": run.rom_sha1}
 
 

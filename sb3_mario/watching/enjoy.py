@@ -22,7 +22,7 @@ from sb3_mario.emulator.fceux import has_display
 from sb3_mario.env import SuperMarioBrosEnv
 from sb3_mario.evaluation import NOOP_MAX, STICKY_PROBABILITY, Evaluation, evaluate
 from sb3_mario.game.actions import ACTION_SETS
-from sb3_mario.game.roms import RomError
+from sb3_mario.game.roms import RomError, find_rom
 from sb3_mario.game.selftest import SelfTestError
 from sb3_mario.training.config import ConfigError
 from sb3_mario.watching.agents import Agent, find_agent
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         agent = find_agent(args)
         model = agent.load(args.device, args.seed)
-        print(f"{agent.path} on {agent.env_id}", flush=True)
+        print(f"{agent.path} on {agent.env_id} of {find_rom(agent.rom).name}", flush=True)
         if args.evaluate:
             _judge(args, agent, model)
         elif args.record is not None:
@@ -203,5 +203,6 @@ def _judge(args: argparse.Namespace, agent: Agent, model: DQN) -> None:
 
 
 def _write(path: Path, agent: Agent, results: dict[str, Evaluation]) -> None:
-    content = {"model": agent.path.name, **{k: r.as_dict() for k, r in results.items()}}
+    game = {"model": agent.path.name, "game": find_rom(agent.rom).name}
+    content = game | {name: result.as_dict() for name, result in results.items()}
     atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -77,13 +77,15 @@ def test_a_judgement_is_written_as_json(
 
 
 @pytest.mark.real_rom
-def test_the_window_shows_under_a_display(model_file: Path) -> None:
-    command = [sys.executable, "enjoy.py", "--model", str(model_file), "-n", "20"]
+def test_the_window_shows_under_a_display(model_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "enjoy.py", "--model", model_file, "-n", "20"]
     result = subprocess.run(
-        ["xvfb-run", "-a", *command], cwd=ROOT, capture_output=True, text=True, timeout=120,
-        check=False,
+        ["xvfb-run", "-a", *map(str, command)], cwd=tmp_path, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "no display" not in result.stdout
+    assert not (tmp_path / "enjoy.mp4").exists()
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ class AtomicCheckpointCallback(BaseCallback):
 
     Saves are made between two rollouts, when the model and its replay buffer agree. Files are named
     as SB3's ``CheckpointCallback`` names them, but that a replay buffer is an ``.npz``, which runs
-    no code when it is read. Each is written under a temporary
-    name, flushed to the disk and renamed, the replay buffer first: where there is a model it is
-    whole, and so is its buffer. Temporary files that a crash left are removed at the start.
+    no code when it is read. Each is written under a temporary name, flushed to the disk and
+    renamed, the replay buffer first: where there is a model it is whole, and so is its buffer.
+    Temporary files that a crash left are removed at the start.
 
     When a run is resumed at step T, checkpoints of later steps belong to the abandoned part: they
     get the ending ``.abandoned``, and are removed when it saves again. A failed save (disk full)

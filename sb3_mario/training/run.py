@@ -273,7 +273,7 @@ def _make_model(run: Run, env: VecEnv) -> DQN:
     if run.weights is not None:
         try:
             # Without its optimizer, whose averages and settings are the other run's.
-            _, parameters, _ = load_from_zip_file(run.weights, device=options["device"])
+            parameters: Any = load_from_zip_file(run.weights, device=options["device"])[1]
             model.policy.load_state_dict(parameters["policy"])
         except Exception as error:  # torch and zipfile raise whatever they like
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -67,8 +68,9 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     - ``sync_*``: ``frames``, ``retakes``, ``mismatches`` of this episode: see `SyncCounters`;
       ``reconnects``, the emulators that broke in it or at its start
     - ``ram_hash``: SHA-1 of the memory, where ``ram_hash=True``
-    - ``end_cause``: on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``game_over``,
-      ``stuck``, ``step_limit`` or ``emulator``
+    - ``end_cause``: on the last step: ``flag``, ``pit``, ``enemy``, ``clock``, ``warp`` (into
+      another level, which is not the one that was to be cleared), ``game_over``, ``stuck``,
+      ``step_limit`` or ``emulator``
     - ``is_success``: on the last step: the same as ``flag_get``, under SB3's name; not where the
       emulator broke
     - ``step_lost``: True where the emulator broke in this step, else not there
@@ -247,7 +249,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         bridge = self._emulator().bridge
         if self._sent is not None:
             self._sent = None
-            bridge.receive_step()
+            with contextlib.suppress(RefusedError):  # the game could not go on: now it begins
+                bridge.receive_step()
         self._counters_before = dataclasses.replace(self._counters)
         return bridge.reset(
             self.level.world,
@@ -427,7 +430,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._max_x = max(self._max_x, game.x_pos)
         self._progress = max(self._progress, progress(game, Level(game.world, game.stage)))
         moved_on = (before.world, before.stage, before.room) != (game.world, game.stage, game.room)
-        if moved_on or game.x_pos > self._best_x:
+        lives_again = before.is_dying or before.is_dead  # perhaps further back
+        if moved_on or lives_again or game.x_pos > self._best_x:
             self._best_x = game.x_pos
             self._best_step = self._steps
 
@@ -438,6 +442,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
                 return "flag"
             if game.is_game_over:
                 return "game_over"
+        elif (game.world, game.stage) != (self.level.world, self.level.stage):
+            return "warp"
         elif game.flag_get:
             return "flag"
         elif game.is_dying or game.is_dead:

@@ -31,7 +31,8 @@ COLUMNS = {
     "world": "world at the end, from 1",
     "stage": "stage at the end, from 1",
     "flag_get": "1 where the level was cleared, else 0",
-    "end_cause": "flag, pit, enemy, clock, stuck, step_limit, game_over or emulator: it broke",
+    "end_cause": "flag, pit, enemy, clock, warp, stuck, step_limit, game_over or emulator: it "
+    "broke",
     "score": "score at the end",
     "coins": "coins at the end",
     "power": "0 small, 1 tall, 2 fire",

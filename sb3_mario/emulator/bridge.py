@@ -343,6 +343,8 @@ class Bridge:
             raise WireError("expected a state, got JSON")
         try:
             state = protocol.decode_state(message.data, message_id)
+            if frame and self._sync.screen is None and state.frame is None:
+                raise WireError(f"the state of frame {state.frame_id} came without its picture")
         except WireError:
             self.counters.mismatches += 1
             self.abort()

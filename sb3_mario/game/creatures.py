@@ -21,14 +21,14 @@ _NUMBERS: Final[dict[Kind, tuple[int, ...]]] = {
         *(0x00, 0x01, 0x02, 0x03, 0x04),  # koopas and buzzy beetles
         0x05,  # hammer brother
         0x06,  # goomba
-        *(0x07, 0x08),  # blooper, bullet bill
+        0x08,  # bullet bill
         *(0x09, 0x0E, 0x0F, 0x10),  # koopas with wings
         0x11,  # lakitu
         0x14,  # flying cheep cheep
         0x33,  # bullet bill of a cannon
     ),
     Kind.DEADLY: (
-        *(0x0A, 0x0B),  # cheep cheeps
+        *(0x07, 0x0A, 0x0B),  # blooper and cheep cheeps: nothing is beaten from above in water
         *(0x0C, 0x0D),  # podoboo, piranha plant
         0x12,  # spiny
         0x15,  # Bowser's flame

@@ -10,7 +10,9 @@ from sb3_mario.game.memory import DYING, GameState
 
 WHOLE_GAME_ID: Final = "sb3_mario/SuperMarioBros-v0"
 
-EndCause: TypeAlias = Literal["flag", "pit", "enemy", "clock", "stuck", "step_limit", "game_over"]
+EndCause: TypeAlias = Literal[
+    "flag", "pit", "enemy", "clock", "warp", "stuck", "step_limit", "game_over"
+]
 
 # Level -> the room (see `GameState.room`) most of it is in, and the x in pixels where the way
 # through that room ends: at the left edge of the flagpole, the axe, or the pipe that leads out.

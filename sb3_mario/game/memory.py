@@ -75,7 +75,8 @@ class Enemy(NamedTuple):
 
     Attributes:
         slot: 0 to 5; 5 is a power-up, a vine or the flag of the pole.
-        type: The game's number: 0x06 goomba, 0x2D Bowser, 0x31 the flag of the pole.
+        type: The game's number: 0x06 goomba, 0x2D Bowser, 0x30 the flag of the pole (in Foxtrot
+            0x31).
         x: Pixels from the level's left end.
         y: Pixels from the top of the screen.
     """

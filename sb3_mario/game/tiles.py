@@ -32,13 +32,13 @@ class Cell(IntEnum):
     MARIO = 8
 
 
-# The game's numbers of tiles. Scenery is not in memory, so what is left is solid.
+# The game's numbers of tiles. Scenery is not in memory, so what is left is solid, or nearly all.
 _MEANINGS: Final = np.full(256, Cell.SOLID, np.uint8)
 _MEANINGS[[0x00, 0x5F, 0x60]] = Cell.AIR  # the latter are blocks that nobody sees
 _MEANINGS[[0x51, 0x52, *range(0x55, 0x5F)]] = Cell.BRICK  # plain ones, and those with contents
 _MEANINGS[[0xC0, 0xC1]] = Cell.BRICK  # with a question mark
 _MEANINGS[[0xC2, 0xC3]] = Cell.COIN
-_MEANINGS[[0x24, 0x25, 0xC5]] = Cell.COIN  # the pole and the axe: worth touching, too
+_MEANINGS[[0x24, 0x25, 0x26, 0xC5]] = Cell.COIN  # pole, vine and axe: worth touching, too
 
 _CREATURES: Final = {
     Kind.STOMPABLE: Cell.STOMPABLE,

@@ -27,6 +27,7 @@ CAUSES: Final = {
     "enemy": ("#D55E00", "//"),
     "pit": ("#0072B2", ".."),
     "clock": ("#CC79A7", "xx"),
+    "warp": ("#F0E442", "**"),
     "stuck": ("#999999", "\\\\"),
     "step_limit": ("#56B4E9", "++"),
     "game_over": ("#000000", "oo"),

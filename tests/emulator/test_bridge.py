@@ -192,6 +192,16 @@ class TestFaults:
             with pytest.raises(BridgeClosedError):
                 bridge.step(0)
 
+    def test_a_state_without_the_picture_asked_for_is_an_error(self) -> None:
+        def behaviour(connection: ServerConnection) -> None:
+            connection.send(state(request_of(connection)["id"], frame_id=4, flags=0))
+
+        with script(behaviour) as port:
+            bridge = Bridge(port, TOKEN)
+            with pytest.raises(WireError, match="frame 4 came without its picture"):
+                bridge.reset(1, 1, frame=True)
+            assert bridge.closed
+
     def test_json_in_place_of_a_state_is_an_error(self) -> None:
         def behaviour(connection: ServerConnection) -> None:
             request = request_of(connection)

@@ -63,15 +63,22 @@ def test_left_of_the_level_is_a_wall(make_state: MakeState) -> None:
 
 @pytest.mark.parametrize(
     ("number", "cell"),
-    [(0x06, Cell.STOMPABLE), (0x12, Cell.DEADLY), (0x2E, Cell.ITEM), (0x26, Cell.LIFT)],
+    [
+        (0x06, Cell.STOMPABLE),
+        (0x07, Cell.DEADLY),  # a blooper, which lives in water
+        (0x12, Cell.DEADLY),
+        (0x2E, Cell.ITEM),
+        (0x26, Cell.LIFT),
+    ],
 )
 def test_what_moves_is_drawn_by_its_kind(make_state: MakeState, number: int, cell: Cell) -> None:
     grid = semantic_grid(make_state(place_enemy(2, number, 376, 184), x=320))
     assert np.argwhere(grid == cell).tolist() == [[10, BEHIND + 4]]
 
 
-def test_the_flag_of_the_pole_is_not_drawn(make_state: MakeState) -> None:
-    grid = semantic_grid(make_state(place_enemy(5, 0x31, 376, 100), x=320))
+@pytest.mark.parametrize("number", [0x30, 0x31], ids=["real", "foxtrot"])
+def test_the_flag_of_the_pole_is_not_drawn(make_state: MakeState, number: int) -> None:
+    grid = semantic_grid(make_state(place_enemy(5, number, 376, 100), x=320))
     assert set(np.unique(grid)) == {Cell.AIR, Cell.MARIO}
 
 

@@ -37,11 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "-o", "--output", type=Path, default=Path("plots"), help="folder to write to (plots)"
     )
     parser.add_argument(
+        "--by-seed", action="store_true", help="a line for each seed, in place of their mean"
+    )
+    parser.add_argument(
         "--labels", nargs="+", help="names of the lines, in the order of their first runs"
     )
     args = parser.parse_args(argv)
     try:
         groups = grouped([read_run(folder) for folder in args.runs])
+        if args.by_seed:
+            groups = _by_seed(groups)
         groups = _labelled(groups, args.labels)
         args.output.mkdir(parents=True, exist_ok=True)
         written = _draw(groups, args.output)
@@ -50,6 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print("\n".join(f"Wrote {path}" for path in written))
     return 0
+
+
+def _by_seed(groups: dict[str, list[RunData]]) -> dict[str, list[RunData]]:
+    seeds: dict[str, list[RunData]] = {}
+    for name, runs in groups.items():
+        for run in runs:
+            seeds.setdefault(f"{name} seed={run.seed}", []).append(run)
+    return seeds
 
 
 def _labelled(

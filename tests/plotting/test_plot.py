@@ -244,6 +244,15 @@ def test_the_figures_and_their_data_are_written(
     assert (float(last["at"]), float(last["mean"])) == (10_000, 195.5)
 
 
+def test_each_seed_can_have_a_line_of_its_own(tmp_path: Path) -> None:
+    runs = [str(write_run(tmp_path / f"{seed}", seed=seed, slope=seed)) for seed in (1, 2)]
+    assert main([*runs, "-o", str(tmp_path / "plots"), "--by-seed"]) == 0
+    with (tmp_path / "plots" / "curves.csv").open() as file:
+        last = {row["line"]: float(row["mean"]) for row in csv.DictReader(file)
+                if row["figure"] == "max_x against steps"}  # fmt: skip
+    assert last == {"dueling_dqn seed=1": 195.5, "dueling_dqn seed=2": 391}
+
+
 def test_the_same_runs_give_the_same_files(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     for name in ("one", "two"):

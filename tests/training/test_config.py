@@ -243,7 +243,7 @@ def test_the_shipped_hyperparameters_are_right_for_every_environment(
     assert made.policy is {"dueling_dqn": DuelingDQNPolicy, "dqn": CnnPolicy}[algorithm]
     rate = FloatSchedule(made.arguments["learning_rate"])
     assert (rate(1.0), rate(0.0)) == {"dueling_dqn": (2.5e-4, 0.0), "dqn": (1e-4, 1e-4)}[algorithm]
-    assert made.n_timesteps == (5_000_000 if env_id == WHOLE_GAME_ID else 400_000)
+    assert made.n_timesteps == (5_000_000 if env_id == WHOLE_GAME_ID else 640_000)
     # Exploration falls over the same number of steps in both.
     assert made.n_timesteps * made.arguments["exploration_fraction"] in (80_000, 500_000)
 

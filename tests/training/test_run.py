@@ -324,4 +324,4 @@ def test_the_free_game_has_hyperparameters_of_its_own(algorithm: str) -> None:
         load_hyperparams(algorithm, "sb3_mario/SuperMarioBros-1-1-v0", game=game)
         for game in ("foxtrot", None)
     )
-    assert (free["n_timesteps"], real["n_timesteps"]) == (300_000, 400_000)
+    assert (free["n_timesteps"], real["n_timesteps"]) == (300_000, 640_000)

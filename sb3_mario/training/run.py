@@ -325,6 +325,15 @@ def _tensorboard_folder(run: Run) -> Path:
     return folder if chosen is None else Path(chosen, run.options["algo"], folder.name)
 
 
+def _schedule(run: Run, model: DQN) -> dict[str, str]:
+    """Return what a resumed run goes on with, which hangs on how long it will be."""
+    left = 1 - model.num_timesteps / run.settings.n_timesteps
+    if run.checkpoint is None or left <= 0:
+        return {}
+    rate, exploration = model.lr_schedule(left), model.exploration_schedule(left)
+    return {"Schedule": f"learning rate {rate:.3g}, exploration {exploration:.0%}"}
+
+
 def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
     options = run.options
     threads = f"{th.get_num_threads()} torch thread(s)"
@@ -345,12 +354,6 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
             f"{run.checkpoint.name}, at step {model.num_timesteps:,}, "
             f"{'with its' if buffer else 'without a'} replay buffer"
         )
-        left = 1 - model.num_timesteps / run.settings.n_timesteps
-        if left > 0:
-            start += (
-                f", learning rate {model.lr_schedule(left):.3g}, exploration "
-                f"{model.exploration_schedule(left):.0%}"
-            )
         steps, episodes = run.folder.lost_after(model.num_timesteps)
         if steps:
             start += f"; {steps:,} steps or more after it, {episodes:,} episode(s), are lost"
@@ -362,6 +365,7 @@ def _announce(run: Run, model: DQN, measured: Mapping[int, float]) -> None:
         "Algorithm": f"{options['algo']}: {type(model).__name__}, {type(model.policy).__name__}",
         "Machine": f"{model.device}, seed {options['seed']}, {threads}",
         "Start": start,
+        **_schedule(run, model),
         "Folder": f"{run.folder.path}",
         "Curves": f"tensorboard --logdir {options['tensorboard_log'] or options['log_folder']}",
     }

@@ -96,14 +96,14 @@ def test_a_resumed_run_has_the_replay_the_exploration_and_the_counters_of_its_ch
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: dict[int, dict[str, Any]] = {}
-    save_now = AtomicCheckpointCallback.save_now
+    save = AtomicCheckpointCallback._save
 
-    def noting_save(callback: AtomicCheckpointCallback) -> Path:
-        path = save_now(callback)
+    def noting_save(callback: AtomicCheckpointCallback, *args: Any) -> Path:
+        path = save(callback, *args)
         saved[callback.model.num_timesteps] = state_of(callback.model)
         return path
 
-    monkeypatch.setattr(AtomicCheckpointCallback, "save_now", noting_save)
+    monkeypatch.setattr(AtomicCheckpointCallback, "_save", noting_save)
     words = (*WORDS, "prioritized_replay:true", "--verbose", "0")
     assert train("-f", tmp_path, "-n", "200", *words, *NO_EVALUATION) == 0
     folder = tmp_path / "dueling_dqn" / f"{ENV_NAME}_1"

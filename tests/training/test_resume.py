@@ -69,6 +69,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
         assert again.wait() == 0, again.output()
     start = f"rl_model_{stopped}_steps.zip, at step {stopped}, with its replay buffer"
     assert start in again.output()
+    assert re.search(r"Schedule: learning rate [\d.e-]+, exploration \d+%\n", again.output())
     assert f"Done after {end} steps: 60 in" in again.output()
     rows = assert_rows_agree(run.folder, end)
     assert rows[: len(before)] == before and len(rows) > len(before)

@@ -438,7 +438,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
     def _end_cause(self) -> str | None:
         game = self._game
         if self.whole_game:
-            if game.flag_get and (game.world, game.stage) == (8, 4):
+            if game.is_won:
                 return "flag"
             if game.is_game_over:
                 return "game_over"

@@ -55,11 +55,6 @@ def events(before: GameState, after: GameState) -> list[str]:
     return happened
 
 
-def has_won(game: GameState) -> bool:
-    """Return whether the last level is cleared, after which the game stands still."""
-    return game.flag_get and (game.world, game.stage) == (8, 4)
-
-
 def play(fceux: Fceux, level: Level) -> None:
     """Play from a level on, until the window is closed.
 
@@ -73,7 +68,7 @@ def play(fceux: Fceux, level: Level) -> None:
     bridge = fceux.bridge
     game: GameState | None = None
     while True:
-        if game is None or game.is_game_over or has_won(game):
+        if game is None or game.is_game_over or game.is_won:
             state = bridge.reset(level.world, level.stage, whole_game=True, frame=False)
             game = GameState.from_ram(state.ram)
         state = bridge.step(0, FRAMES, frame=False)

@@ -48,13 +48,6 @@ def test_what_happened_is_told_in_words(
     assert play.events(state(before), state(after)) == happened
 
 
-def test_the_game_is_won_at_the_axe_of_8_4_alone() -> None:
-    axe = {0x770: 2}
-    assert play.has_won(state(axe | {0x75F: 7, 0x75C: 3}))
-    assert not play.has_won(state(axe | {0x75F: 6, 0x75C: 3}))
-    assert not play.has_won(state({0x75F: 7, 0x75C: 3}))
-
-
 def test_a_line_has_place_speed_and_belongings() -> None:
     line = play.describe(state({0x6D: 1, 0x86: 4, 0x3B8: 176, 0x57: 24, 0x756: 1, 0x7EE: 3}))
     wanted = "1-1 x 260 y 79 speed 24 tall lives 3 coins 3 score 0 time 0"

@@ -207,7 +207,7 @@ class AtomicCheckpointCallback(BaseCallback):
             )
         for leftover in self.save_path.glob(f".{self.name_prefix}_*_steps.*.tmp"):
             leftover.unlink()
-        for files in self._files():
+        for files in self._saved():
             for steps, path in files.items():
                 if steps > self.num_timesteps:
                     path.rename(path.with_name(path.name + _ABANDONED))
@@ -243,7 +243,7 @@ class AtomicCheckpointCallback(BaseCallback):
 
     def _remove_others(self, newest: int) -> None:
         """Remove all but the ``keep_last`` checkpoints up to step ``newest``."""
-        models, buffers = self._files()
+        models, buffers = self._saved()
         keep = sorted(steps for steps in models if steps <= newest)[-self.keep_last :]
         # Models first: what is left if this stops half-way are buffers, removed next time.
         for files in (models, buffers):
@@ -253,7 +253,7 @@ class AtomicCheckpointCallback(BaseCallback):
         for path in self.save_path.glob(f"{self.name_prefix}_*_steps.*{_ABANDONED}"):
             path.unlink()
 
-    def _files(self) -> tuple[dict[int, Path], dict[int, Path]]:
+    def _saved(self) -> tuple[dict[int, Path], dict[int, Path]]:
         """Return the models and the replay buffers by their steps."""
         buffers = _files(self.save_path, f"{self.name_prefix}_replay_buffer", "npz")
         return checkpoints_by_steps(self.save_path, self.name_prefix), buffers

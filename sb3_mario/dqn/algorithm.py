@@ -131,8 +131,8 @@ class DuelingDQN(DQN):
                 f"prioritized_replay needs FrameReplayBuffer, got {replay_buffer_class}: leave "
                 "replay_buffer_class out, or prioritized_replay"
             )
-        sums = frames or issubclass(replay_buffer_class, NStepReplayBuffer)  # type: ignore[arg-type]
-        if n_steps > 1 and not sums:
+        sums_rewards = frames or issubclass(replay_buffer_class, NStepReplayBuffer)  # type: ignore[arg-type]
+        if n_steps > 1 and not sums_rewards:
             raise ValueError(
                 f"n_steps={n_steps} needs FrameReplayBuffer or NStepReplayBuffer, got "
                 f"{replay_buffer_class}: leave replay_buffer_class out, or n_steps"
@@ -144,7 +144,7 @@ class DuelingDQN(DQN):
         if not (np.isfinite(reward_scale) and reward_scale > 0):
             raise ValueError(f"reward_scale must be above 0, got {reward_scale}")
         kwargs = dict(replay_buffer_kwargs or {})
-        own: dict[str, Any] = {"n_steps": n_steps, "gamma": gamma} if sums else {}
+        own: dict[str, Any] = {"n_steps": n_steps, "gamma": gamma} if sums_rewards else {}
         if frames:
             replay_buffer_class = replay_buffer_class or FrameReplayBuffer
             own |= {
@@ -203,17 +203,17 @@ class DuelingDQN(DQN):
 
     def _setup_model(self) -> None:
         loaded_rng = self._rng
-        sums = self.replay_buffer_class is not None and issubclass(
+        sums_rewards = self.replay_buffer_class is not None and issubclass(
             self.replay_buffer_class, FrameReplayBuffer | NStepReplayBuffer
         )
-        if sums:
+        if sums_rewards:
             # The buffer counts the steps; SB3 would warn that it does not.
             self.n_steps = 1
         self._choose_arithmetic()
         if self.accelerate:
             keep_freed_memory()
         super()._setup_model()
-        if sums:
+        if sums_rewards:
             self.n_steps = self.replay_buffer_kwargs["n_steps"]
         if loaded_rng is not None:
             self._rng = loaded_rng

@@ -300,6 +300,11 @@ class GameState:
         )
 
     @property
+    def is_won(self) -> bool:
+        """Whether the whole game is: 8-4 is cleared, after which it stands still."""
+        return self.flag_get and (self.world, self.stage) == (8, 4)
+
+    @property
     def is_busy(self) -> bool:
         """Whether play goes on but nobody controls him: pipes, vines, growing, the next area."""
         return self._ram[MODE] == MODE_PLAY and (

@@ -256,23 +256,18 @@ def test_a_checkpoint_with_a_wrong_byte_is_passed_over_with_a_warning(
         assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_10_steps.zip"
 
 
-@pytest.mark.parametrize("bit", range(8))
-def test_a_checkpoint_whose_first_bytes_are_damaged_is_passed_over(
-    make_model: MakeModel, tmp_path: Path, bit: int
+@pytest.mark.parametrize("position", [8, 10], ids=["encrypted", "unknown compression"])
+def test_a_checkpoint_whose_damage_looks_like_another_kind_of_zip_is_passed_over(
+    make_model: MakeModel, tmp_path: Path, position: int
 ) -> None:
-    # Among them flags: of encryption, and of a method of compression that there is not.
     make_model().learn(20, callback=AtomicCheckpointCallback(10, tmp_path))
     newest = tmp_path / "rl_model_20_steps.zip"
-    data = newest.read_bytes()
-    directory = data.rfind(b"PK\x01\x02", 0, data.rfind(b"PK\x05\x06"))
-    for position in range(8, 12):
-        broken = bytearray(data)
-        broken[directory + position] ^= 1 << bit
-        newest.write_bytes(broken)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            found = newest_checkpoint(tmp_path)
-        assert found == (tmp_path / "rl_model_10_steps.zip" if caught else newest)
+    data = bytearray(newest.read_bytes())
+    last_entry = data.rfind(b"PK\x01\x02", 0, data.rfind(b"PK\x05\x06"))
+    data[last_entry + position] ^= 1
+    newest.write_bytes(data)
+    with pytest.warns(UserWarning, match="damaged checkpoint .*rl_model_20_steps.zip"):
+        assert newest_checkpoint(tmp_path) == tmp_path / "rl_model_10_steps.zip"
 
 
 def test_a_checkpoint_cut_anywhere_is_passed_over_even_where_a_zip_of_torchs_ends(

@@ -234,22 +234,6 @@ def test_a_file_that_crashed_before_its_first_row_starts_anew(
     assert len(read(path)) == 2
 
 
-def test_monitor_files_stay_whole_where_the_episodes_were_moved_away(
-    make_model: MakeModel,
-    path: Path,
-    tmp_path: Path,
-    monitored: Callable[[list[Path]], DummyVecEnv],
-) -> None:
-    file = tmp_path / "0.monitor.csv"
-    model = make_model()
-    model.set_env(monitored([file]))
-    model.learn(18, callback=EpisodeCSVCallback(path, [file]))
-    path.rename(tmp_path / "moved.csv")
-    model.set_env(monitored([file]))
-    model.learn(5, callback=EpisodeCSVCallback(path, [file]), reset_num_timesteps=False)
-    assert [length for _, length in monitor_rows(file)] == ["5", "6", "7", "5"]
-
-
 @pytest.fixture
 def monitored() -> Iterator[Callable[[list[Path]], DummyVecEnv]]:
     """Makes toy environments that go on with their monitor files, or write new ones."""
@@ -297,6 +281,22 @@ def test_monitor_files_are_cut_to_the_same_episodes(
         assert [length for _, length in rows] == ["5", "6", "7", "5", "6"]
         mine = [row for row in read(path) if row["env"] == str(env)]
         assert rows == [(f"{float(row['reward'])}", row["length"]) for row in mine]
+
+
+def test_monitor_files_stay_whole_where_the_episodes_were_moved_away(
+    make_model: MakeModel,
+    path: Path,
+    tmp_path: Path,
+    monitored: Callable[[list[Path]], DummyVecEnv],
+) -> None:
+    file = tmp_path / "0.monitor.csv"
+    model = make_model()
+    model.set_env(monitored([file]))
+    model.learn(18, callback=EpisodeCSVCallback(path, [file]))
+    path.rename(tmp_path / "moved.csv")
+    model.set_env(monitored([file]))
+    model.learn(5, callback=EpisodeCSVCallback(path, [file]), reset_num_timesteps=False)
+    assert [length for _, length in monitor_rows(file)] == ["5", "6", "7", "5"]
 
 
 def test_a_new_runs_monitor_files_stay_as_they_are(

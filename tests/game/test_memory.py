@@ -122,6 +122,13 @@ def test_the_axe_of_a_castle_clears_the_level(make_state: MakeState) -> None:
     assert make_state({0x770: 2, 0x772: 0}).flag_get
 
 
+def test_the_game_is_won_at_the_axe_of_8_4_alone(make_state: MakeState) -> None:
+    axe = {0x770: 2, 0x772: 0}
+    assert make_state(axe | {0x75F: 7, 0x75C: 3}).is_won
+    assert not make_state(axe | {0x75F: 6, 0x75C: 3}).is_won
+    assert not make_state({0x75F: 7, 0x75C: 3}).is_won
+
+
 @pytest.mark.parametrize("player_state", [1, 8])
 def test_a_vine_is_no_flag(make_state: MakeState, player_state: int) -> None:
     # even with Bowser or a flag in an enemy slot

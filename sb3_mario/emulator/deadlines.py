@@ -46,6 +46,9 @@ ALONE_SECONDS: Final = 10.0
 HANDSHAKE_SECONDS: Final = 5.0
 """From a client's connection to the end of its opening handshake."""
 
+DISPLAY_SECONDS: Final = 10.0
+"""For an X11 display to answer; it takes a millisecond."""
+
 SEND_SECONDS: Final = 10.0
 """For a client to take an answer."""
 

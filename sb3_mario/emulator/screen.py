@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from mss import MSS, ScreenShotError
 
-from sb3_mario.emulator import strip
-from sb3_mario.emulator.errors import StartError
+from sb3_mario.emulator import deadlines, strip
+from sb3_mario.emulator.errors import CaptureError, StartError
 from sb3_mario.emulator.protocol import HEIGHT, WIDTH
 from sb3_mario.emulator.sync import Capture
 from sb3_mario.emulator.window import EmulatorWindow
+
+_Answer = TypeVar("_Answer")
+_Questions = SimpleQueue[tuple["Future[Any]", Callable[[], Any]] | None]
 
 
 class ScreenCapture:
     """Takes pictures of one FCEUX's window.
 
-    Where the window stands is asked again after every picture that shows no frame.
+    Where the window stands is asked again after every picture that shows no frame. All that asks
+    the display runs in a thread of its own, for neither mss nor python-xlib has deadlines.
 
     Args:
         key: Of the strips in its picture.
@@ -34,22 +43,32 @@ class ScreenCapture:
     def __init__(self, key: int, scale: int, display: str | None = None) -> None:
         self._key = key
         self._scale = scale
-        self._window = EmulatorWindow(scale, display)
         self._place: tuple[int, int] | None = None
+        self._hangs = False
+        self._closed = False
+        self._connections = contextlib.ExitStack()
+        self._questions: _Questions = SimpleQueue()
+        threading.Thread(target=_answer, args=(self._questions,), daemon=True).start()
         try:
-            self._mss = MSS(display=display)
-        except ScreenShotError as error:
-            self._window.close()
-            raise StartError(f"mss cannot take pictures of the display: {error}") from error
+            self._window, self._mss = self._ask(lambda: self._connect(display))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, CaptureError):
+                raise StartError(str(error)) from error
+            raise
 
     def follow(self, pid: int) -> None:
         """Set the process whose window it is. Before the first picture."""
         self._window.pid = pid
 
     def capture(self) -> Capture:
-        """Take a picture, and read which frame it shows; the strips are cut out of it."""
+        """Take a picture, and read which frame it shows; the strips are cut out of it.
+
+        Raises:
+            CaptureError: The display does not answer.
+        """
         timestamp_us = time.time_ns() // 1000
-        shot = self._grab()
+        shot = self._ask(self._grab)
         frame_id = None if shot is None else strip.read(shot, self._key)
         if shot is None or frame_id is None:
             self._place = None
@@ -60,14 +79,52 @@ class ScreenCapture:
         return Capture(frame_id, timestamp_us, picture)
 
     def problem(self) -> str:
-        """Return why the picture cannot be seen, as the end of a sentence."""
-        return self._window.problem()
+        """Return why the picture cannot be seen, as the end of a sentence.
+
+        Raises:
+            CaptureError: The display does not answer.
+        """
+        return self._ask(self._window.problem)
 
     def close(self) -> None:
-        """Close the connections to the display. Never raises."""
-        self._window.close()
-        with contextlib.suppress(ScreenShotError):  # the display may be gone
-            self._mss.close()
+        """Close the connections to the display. May be called again; never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._ask(self._connections.close)
+        except CaptureError:  # so that they are closed if the display goes on
+            self._questions.put((Future(), self._connections.close))
+        self._questions.put(None)
+
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """Return the answer of a function that asks the display.
+
+        Raises:
+            CaptureError: There is none in time, or there was none before.
+        """
+        future: Future[_Answer] = Future()
+        try:
+            if not self._hangs:
+                self._questions.put((future, question))
+                return future.result(deadlines.DISPLAY_SECONDS)
+        except TimeoutError:
+            self._hangs = True
+        raise CaptureError(
+            f"the X11 display did not answer within {deadlines.DISPLAY_SECONDS:g} seconds: it "
+            "stands still, or a program keeps it for itself"
+        )
+
+    def _connect(self, display: str | None) -> tuple[EmulatorWindow, MSS]:
+        window = EmulatorWindow(self._scale, display)
+        self._connections.callback(window.close)
+        try:
+            pictures = MSS(display=display)
+        except ScreenShotError as error:
+            raise StartError(f"mss cannot take pictures of the display: {error}") from error
+        self._connections.enter_context(contextlib.suppress(ScreenShotError))
+        self._connections.callback(pictures.close)  # raises where the display is gone
+        return window, pictures
 
     def _grab(self) -> npt.NDArray[np.uint8] | None:
         """Return ``(240, 256, 4)`` uint8, blue, green, red and anything; None if out of sight."""
@@ -86,3 +143,14 @@ class ScreenCapture:
         except (ScreenShotError, AssertionError, ValueError):
             return None  # the display has changed its size; or is gone, which mss does not expect
         return np.ascontiguousarray(shot[:: self._scale, :: self._scale])
+
+
+def _answer(questions: _Questions) -> None:
+    """Answer one question after the other, until there is None."""
+    while (asked := questions.get()) is not None:
+        future, question = asked
+        try:
+            future.set_result(question())
+        except Exception as error:
+            future.set_exception(error)
+        del asked, future, question  # they would keep what was asked for until the next one

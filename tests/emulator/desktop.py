@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ class Desktop:
         """End the display at once, as when it crashes."""
         self._xvfb._process.kill()
         self._xvfb._process.wait()
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Let the display answer nobody."""
+        self._xvfb._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._xvfb._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self._manager.terminate()

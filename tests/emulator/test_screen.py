@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from sb3_mario.emulator import deadlines
 from sb3_mario.emulator.errors import BridgeError, CaptureError, StartError
 from sb3_mario.emulator.fceux import Fceux
 from sb3_mario.emulator.protocol import State
+from sb3_mario.emulator.screen import ScreenCapture
 from tests.emulator.desktop import Desktop
 
 pytestmark = pytest.mark.real_rom
@@ -315,6 +317,26 @@ def test_a_display_that_dies_is_an_error(visible: Twins, desktop: Desktop) -> No
     visible.screen.bridge.timeout = 2
     with pytest.raises(BridgeError):
         visible.screen.bridge.step(RIGHT)
+
+
+def test_a_display_that_stands_still_is_an_error_and_closing_does_not_wait_for_it(
+    visible: Twins, desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "DISPLAY_SECONDS", 1.0)
+    screen = visible.screen._screen
+    assert screen is not None
+    screen.capture()
+    with desktop.standing_still():
+        for ask in (screen.capture, screen.problem, screen.capture):
+            with pytest.raises(CaptureError, match=r"did not answer within 1 seconds: it stands"):
+                ask()
+        with pytest.raises(StartError, match=r"did not answer within 1 seconds"):
+            ScreenCapture(0, 1)
+        with pytest.raises(BridgeError):
+            visible.screen.bridge.step(RIGHT)
+        start = time.monotonic()
+        screen.close()
+        assert time.monotonic() - start < 1
 
 
 def test_closing_ends_the_private_display(rom: Path) -> None:

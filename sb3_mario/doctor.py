@@ -27,7 +27,7 @@ import torch as th
 from stable_baselines3.common.utils import get_device
 
 from sb3_mario.emulator.errors import EmulatorError, StartError
-from sb3_mario.emulator.fceux import Fceux, find_fceux, run_script
+from sb3_mario.emulator.fceux import NO_X11, Fceux, find_fceux, run_script
 from sb3_mario.game.levels import Level
 from sb3_mario.game.roms import Rom, RomError, find_rom
 from sb3_mario.game.selftest import SelfTestError, self_test
@@ -235,6 +235,8 @@ def check_screen(wanted: bool, *, window: bool) -> Finding:
     if importlib.util.find_spec("Xlib") is None:
         mend = 'pip install "sb3-mario[screen]"'
         return Finding(name, status, "frames='screen' needs python-xlib, which is missing", mend)
+    if window and not os.environ.get("DISPLAY"):
+        return Finding(name, status, NO_X11, "take window=False, for a private display")
     if shutil.which("Xvfb") is None and not window:
         text = "there is no Xvfb, the private display that frames='screen' needs without a window"
         return Finding(name, status, text, "apt install xvfb (Debian, Ubuntu)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
+import operator
 import os
 import time
 import warnings
@@ -161,6 +163,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         _check_range("frame_size", frame_size, 8, 240)
         _check_range("noop_max", noop_max, 0, MAX_NOOPS)
         _check_range("sticky_action_probability", sticky_action_probability, 0, 1)
+        _check_range("stuck_steps", stuck_steps, 0, math.inf)
+        _check_range("max_steps", max_steps, 0, math.inf)
         self.whole_game = level is None
         self.level = Level.parse(level or "1-1")
         self.rom = find_rom(rom)
@@ -219,7 +223,7 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         drawn = int(self.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0
         # Of its own, so that the next episode's start does not depend on how long this one lasts.
         self._sticky_random = np.random.default_rng(self.np_random.integers(2**63))
-        noops = (options or {}).get("noops", drawn)
+        noops = operator.index((options or {}).get("noops", drawn))
         _check_range("options['noops']", noops, 0, MAX_NOOPS)
         self._reconnects_before = self.reconnects
         mismatches = self._counters.mismatches
@@ -485,4 +489,5 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, got {value!r}")
+        bounds = f"from {low} to {high}" if high < math.inf else f"at least {low}"
+        raise ValueError(f"{name} must be {bounds}, got {value!r}")

@@ -232,8 +232,16 @@ def test_what_pictures_from_the_screen_need(
         monkeypatch.setitem(sys.modules, "Xlib", None)
     assert re.search(rf"note  screen: .*{missing}", examine(failed=None))
     assert missing in examine("--screen", failed="screen")
+    monkeypatch.setenv("DISPLAY", ":1")
     with_window = doctor.check_screen(True, window=True)
     assert (with_window.status == "FAILED") == (missing != "Xvfb"), "its own window needs no Xvfb"
+
+
+def test_a_window_to_take_pictures_of_needs_x11(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    assert "needs X11, but DISPLAY is not set" in examine("--window", "--screen", failed="screen")
 
 
 def which_but(hidden: str, which: Callable[..., str | None]) -> Callable[..., str | None]:

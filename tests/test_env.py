@@ -157,7 +157,8 @@ def test_no_op_starts_differ_by_seed_and_can_be_set(make: MakeEnv) -> None:
     assert len(frames) > 5
     assert min(frames) >= 1
     assert max(frames) <= 30
-    assert env.reset(options={"noops": 17})[1]["frames"] == 17
+    for noops in (17, np.int64(17)):
+        assert env.reset(options={"noops": noops})[1]["frames"] == 17
 
 
 def test_an_episodes_start_does_not_depend_on_how_the_one_before_was_played(make: MakeEnv) -> None:
@@ -431,6 +432,8 @@ env.close()
         ("frame_skip", 0, "frame_skip must be .*got 0"),
         ("frame_stack", 0, "frame_stack must be .*got 0"),
         ("noop_max", -1, "noop_max must be .*got -1"),
+        ("stuck_steps", -1, "stuck_steps must be at least 0, got -1"),
+        ("max_steps", -1, "max_steps must be at least 0, got -1"),
         ("sticky_action_probability", 1.5, "sticky_action_probability must be .*got 1.5"),
         ("render_mode", "ansi", "render_mode .*ansi"),
         ("level", "9-1", "9-1"),

@@ -53,6 +53,9 @@ SCREEN_CONFIG: Final = CONFIG + (
 PRIVATE_SCALE: Final = 1
 VISIBLE_SCALE: Final = 2  # as large as FCEUX's window always is
 # Debian keeps games out of root's PATH.
+NO_X11: Final = (
+    "frames='screen' with a window needs X11, but DISPLAY is not set (Wayland without Xwayland?)"
+)
 EXTRA_PATH: Final = "/usr/games:/usr/local/games"
 
 _running: weakref.WeakSet[Fceux] = weakref.WeakSet()
@@ -229,6 +232,8 @@ class Fceux:
             "SDL_RENDER_DRIVER": "software",
         }
         if not private:
+            if not os.environ.get("DISPLAY"):
+                raise StartError(f"{NO_X11}. Take window=False, for a private display.")
             self._screen = ScreenCapture(key, scale)
             return environment
         self._xvfb = Xvfb(self._home)

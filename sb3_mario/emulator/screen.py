@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from sb3_mario.emulator.errors import CaptureError, StartError
 from sb3_mario.emulator.protocol import HEIGHT, WIDTH
 from sb3_mario.emulator.sync import Capture
 from sb3_mario.emulator.window import EmulatorWindow
+
+SLICES: Final = 10
 
 _Answer = TypeVar("_Answer")
 _Questions = SimpleQueue[tuple["Future[Any]", Callable[[], Any]] | None]
@@ -45,9 +48,9 @@ class ScreenCapture:
         self._scale = scale
         self._place: tuple[int, int] | None = None
         self._hangs = False
-        self._closed = False
         self._connections = contextlib.ExitStack()
         self._questions: _Questions = SimpleQueue()
+        self._end = weakref.finalize(self, _end, self._questions, self._connections)
         threading.Thread(target=_answer, args=(self._questions,), daemon=True).start()
         try:
             self._window, self._mss = self._ask(lambda: self._connect(display))
@@ -88,14 +91,13 @@ class ScreenCapture:
 
     def close(self) -> None:
         """Close the connections to the display. May be called again; never raises."""
-        if self._closed:
-            return
-        self._closed = True
         try:
-            self._ask(self._connections.close)
-        except CaptureError:  # so that they are closed if the display goes on
-            self._questions.put((Future(), self._connections.close))
-        self._questions.put(None)
+            if self._end.alive:
+                self._ask(self._connections.close)
+        except CaptureError:
+            pass  # they are closed if the display goes on
+        finally:
+            self._end()
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         """Return the answer of a function that asks the display.
@@ -104,11 +106,11 @@ class ScreenCapture:
             CaptureError: There is none in time, or there was none before.
         """
         future: Future[_Answer] = Future()
-        try:
-            if not self._hangs:
-                self._questions.put((future, question))
-                return future.result(deadlines.DISPLAY_SECONDS)
-        except TimeoutError:
+        if not self._hangs:
+            self._questions.put((future, question))
+            for _ in range(SLICES):  # so that this process may stand still itself meanwhile
+                if wait([future], deadlines.DISPLAY_SECONDS / SLICES).done:
+                    return future.result()
             self._hangs = True
         raise CaptureError(
             f"the X11 display did not answer within {deadlines.DISPLAY_SECONDS:g} seconds: it "
@@ -154,3 +156,8 @@ def _answer(questions: _Questions) -> None:
         except Exception as error:
             future.set_exception(error)
         del asked, future, question  # they would keep what was asked for until the next one
+
+
+def _end(questions: _Questions, connections: contextlib.ExitStack) -> None:
+    questions.put((Future(), connections.close))
+    questions.put(None)

@@ -67,13 +67,13 @@ class Xvfb:
                 os.close(tell)
             try:
                 number = self._wait_until_ready(ready)
+                self.display = f":{number}"
+                self._write_authority(number, cookie)
             except BaseException:
                 self.close()
                 raise
         finally:
             os.close(ready)
-        self.display = f":{number}"
-        self._write_authority(number, cookie)
 
     @contextlib.contextmanager
     def authorized(self) -> Iterator[None]:

@@ -156,6 +156,15 @@ def test_a_window_without_a_display_is_refused(monkeypatch: pytest.MonkeyPatch) 
         Fceux("some.nes", window=True)
 
 
+def test_pictures_from_a_window_that_is_not_x11s_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    with pytest.raises(StartError, match=r"needs X11, but DISPLAY is not set.*window=False"):
+        Fceux("some.nes", window=True, screen=True)
+
+
 def test_a_failed_start_leaves_no_folder(fake_fceux: Path) -> None:
     write_program(fake_fceux, "exit 1")
     before = folders_of(os.getpid())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from sb3_mario.emulator.errors import BridgeError, CaptureError, StartError
 from sb3_mario.emulator.fceux import Fceux
 from sb3_mario.emulator.protocol import State
 from sb3_mario.emulator.screen import ScreenCapture
-from tests.emulator.desktop import Desktop
+from tests.emulator.desktop import Desktop, wait_for
 
 pytestmark = pytest.mark.real_rom
 
@@ -337,6 +340,53 @@ def test_a_display_that_stands_still_is_an_error_and_closing_does_not_wait_for_i
         start = time.monotonic()
         screen.close()
         assert time.monotonic() - start < 1
+
+
+OWN_STANDSTILL = """
+import sys, time
+from sb3_mario.emulator import deadlines
+from sb3_mario.emulator.screen import ScreenCapture
+
+deadlines.DISPLAY_SECONDS = 1.0
+screen = ScreenCapture(0, 1)
+print("ready", flush=True)
+end = time.monotonic() + 8
+while time.monotonic() < end:
+    screen.capture()
+screen.close()
+"""
+
+
+def test_a_standstill_of_the_trainer_is_not_held_against_the_display(desktop: Desktop) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWN_STANDSTILL], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            time.sleep(0.2)
+            child.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)
+            child.send_signal(signal.SIGCONT)
+        assert child.wait(20) == 0
+
+
+def test_its_thread_ends_however_it_ends(desktop: Desktop) -> None:
+    before = threading.active_count()
+
+    def thread_is_gone() -> bool:
+        return threading.active_count() == before
+
+    ScreenCapture(0, 1).close()
+    wait_for(thread_is_gone)
+    ScreenCapture(0, 1)  # dropped
+    gc.collect()
+    wait_for(thread_is_gone)
+    screen = ScreenCapture(0, 1)
+    with desktop.standing_still():
+        for ask in (screen.capture, screen.close):
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                ask()
+    wait_for(thread_is_gone)
 
 
 def test_closing_ends_the_private_display(rom: Path) -> None:

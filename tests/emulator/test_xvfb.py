@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -92,6 +93,24 @@ def test_one_that_cannot_be_started_is_named_and_leaves_nothing_open(
     with pytest.raises(StartError, match=f"{program}, the private display, cannot be started"):
         Xvfb(tmp_path)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_one_whose_authority_file_cannot_be_finished_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    write = Xvfb._write_authority
+
+    def full_disk(self: Xvfb, number: str, cookie: bytes) -> None:
+        if number:
+            started.append(self._process.pid)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, number, cookie)
+
+    monkeypatch.setattr(Xvfb, "_write_authority", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        Xvfb(tmp_path)
+    assert wait_until_gone(started[0], 3)
 
 
 def test_one_that_never_gets_ready_is_ended(

@@ -185,7 +185,12 @@ class AtomicCheckpointCallback(BaseCallback):
         if self.save_replay_buffer:
             with _atomic_file(replay_buffer_path(path)) as file:
                 save_replay_buffer(self._replay_buffer(), file)
-        self.newest = atomic_save_model(self.model, path)
+        try:
+            self.newest = atomic_save_model(self.model, path)
+        except BaseException:
+            if not path.exists():  # a buffer alone only takes room
+                replay_buffer_path(path).unlink(missing_ok=True)
+            raise
         if remove_others:
             self._remove_others(steps)
         if self.verbose >= 1:

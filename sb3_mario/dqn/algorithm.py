@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,15 @@ from sb3_mario.dqn.replay import FrameReplayBuffer
 from sb3_mario.dqn.step_ahead import StepAhead
 
 SelfDuelingDQN = TypeVar("SelfDuelingDQN", bound="DuelingDQN")
+
+# The model's arguments that the replay buffer is made with, by the buffer's names for them.
+_OF_THE_BUFFER: Final = {
+    "n_steps": "n_steps",
+    "gamma": "gamma",
+    "prioritized": "prioritized_replay",
+    "alpha": "prioritized_replay_alpha",
+    "eps": "prioritized_replay_eps",
+}
 
 
 class DivergedError(RuntimeError):
@@ -168,6 +177,7 @@ class DuelingDQN(DQN):
         self._step_ahead: StepAhead | None = None
         # The action under way, as for the environments and as for the replay buffer.
         self._under_way: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
+        self._changes: dict[str, Any] = {}  # of the replay buffer's arguments, by ``load``
         # Seconds spent, by what they were spent on.
         self.seconds = {"policy": 0.0, "replay": 0.0, "gradient": 0.0}
         super().__init__(
@@ -206,6 +216,7 @@ class DuelingDQN(DQN):
         sums_rewards = self.replay_buffer_class is not None and issubclass(
             self.replay_buffer_class, FrameReplayBuffer | NStepReplayBuffer
         )
+        self._change_buffer()
         if sums_rewards:
             # The buffer counts the steps; SB3 would warn that it does not.
             self.n_steps = 1
@@ -217,6 +228,15 @@ class DuelingDQN(DQN):
             self.n_steps = self.replay_buffer_kwargs["n_steps"]
         if loaded_rng is not None:
             self._rng = loaded_rng
+
+    def _change_buffer(self) -> None:
+        """Take over what ``load`` was told to change of the replay buffer."""
+        changes, self._changes = self._changes, {}
+        if unknown := changes.keys() - self.replay_buffer_kwargs.keys() - {"gamma"}:
+            names = ", ".join(sorted(_OF_THE_BUFFER[name] for name in unknown))
+            raise ValueError(f"{names}: the saved model's {self.replay_buffer_class} has none")
+        known = {k: v for k, v in changes.items() if k in self.replay_buffer_kwargs}
+        self.replay_buffer_kwargs = self.replay_buffer_kwargs | known
 
     def _choose_arithmetic(self) -> None:
         """Give the policy what suits ``accelerate``, where the user has not said otherwise."""
@@ -237,8 +257,23 @@ class DuelingDQN(DQN):
 
     def _excluded_save_params(self) -> list[str]:
         # n_steps is among the replay buffer's arguments; beside them SB3's DQN would warn of it.
-        own = ["_step_ahead", "_under_way", "n_steps"]
+        own = ["_step_ahead", "_under_way", "_changes", "n_steps"]
         return super()._excluded_save_params() + own
+
+    @classmethod
+    def load(cls: type[SelfDuelingDQN], path: Any, *args: Any, **kwargs: Any) -> SelfDuelingDQN:
+        """Load a model; see SB3's.
+
+        Raises:
+            ValueError: An argument cannot be changed in a model that was saved.
+        """
+        if "accelerate" in kwargs:
+            raise ValueError(
+                "accelerate is part of the saved policy and optimizer: make a new model with it, "
+                "and give that the weights with set_parameters"
+            )
+        changes = {own: kwargs[name] for own, name in _OF_THE_BUFFER.items() if name in kwargs}
+        return super().load(path, *args, **kwargs, _changes=changes)
 
     def save_replay_buffer(self, path: Any) -> None:
         """Save the replay buffer without pickle: see `saved_replay`.
@@ -321,7 +356,8 @@ class DuelingDQN(DQN):
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Set the environment; see SB3's."""
-        self._forget_under_way()
+        with contextlib.suppress(Exception):  # those before may be closed already
+            self._forget_under_way()
         super().set_env(env, force_reset)
         self._step_ahead = None
 
@@ -430,10 +466,10 @@ class DuelingDQN(DQN):
             th.nn.utils.clip_grads_with_norm_(parameters, self.max_grad_norm, norm)
         return float(norm)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.accelerate and computes_bfloat16(self.device):
             return th.autocast(self.device.type, th.bfloat16)
-        return nullcontext()
+        return contextlib.nullcontext()
 
     def learn(
         self: SelfDuelingDQN,
@@ -459,7 +495,8 @@ class DuelingDQN(DQN):
 def computes_bfloat16(device: th.device) -> bool:
     """Return whether the device multiplies bfloat16 numbers itself rather than by float32's."""
     if device.type == "cuda":
-        return bool(th.cuda.is_bf16_supported())
+        # Older ones emulate it, which torch counts as support.
+        return th.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or not hasattr(th.cpu, "get_capabilities"):
         return False
     capabilities = th.cpu.get_capabilities()

@@ -290,8 +290,8 @@ class FrameReplayBuffer(ReplayBuffer):
             pin_memory=self.device.type == "cuda",
         )
         th.index_select(frames, 0, th.from_numpy(wanted.ravel()), out=result)
-        depth = (part.depth,) if part.depth > 1 else ()
-        return result.view(len(slots), *depth, *part.shape).to(self.device, non_blocking=True)
+        shape = self.obs_shape[name] if isinstance(self.obs_shape, dict) else self.obs_shape
+        return result.view(len(slots), *shape).to(self.device, non_blocking=True)
 
     def _to_device(self, array: npt.NDArray[Any]) -> th.Tensor:
         return th.from_numpy(array).to(self.device)

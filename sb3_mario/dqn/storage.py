@@ -75,8 +75,8 @@ class Storage:
         self.depth = max(part.depth for part in parts.values())
         if slots_per_env < smallest_ring(parts):
             raise ValueError(
-                f"{slots_per_env} frames for each environment are too few: one stack and the frame "
-                f"after it are {self.depth + 1}, make buffer_size larger"
+                f"{slots_per_env} frames for each environment are too few for stacks of "
+                f"{self.depth}: make buffer_size at least {smallest_ring(parts) * n_envs}"
             )
         self.slots_per_env = slots_per_env
         self.n_envs = n_envs

@@ -76,7 +76,9 @@ def measurement_envs(
     env_id: str, env_kwargs: Mapping[str, Any], *, n_envs: int, vec_env: str
 ) -> VecEnv:
     """Return environments like those to train on, without files."""
-    return VEC_ENVS[vec_env]([_factory(env_id, env_kwargs) for _ in range(n_envs)])
+    grace = GRACE_SECONDS if vec_env == "subproc" else None
+    factories = [_factory(env_id, env_kwargs, grace_seconds=grace) for _ in range(n_envs)]
+    return VEC_ENVS[vec_env](factories)
 
 
 def check_env(env_id: str, env_kwargs: Mapping[str, Any]) -> None:

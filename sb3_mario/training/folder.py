@@ -77,6 +77,8 @@ class RunFolder:
     def holding(cls, path: Path) -> RunFolder | None:
         """Return the run's folder that ``path`` is, or that the checkpoint ``path`` is in."""
         folder = path if path.is_dir() else path.parent
+        if folder.name in ("", ".."):  # its name says what the run is
+            folder = folder.resolve()
         return cls(folder) if (folder / "args.yml").is_file() else None
 
     def remove(self) -> None:

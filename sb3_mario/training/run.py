@@ -191,26 +191,32 @@ def _learn(
         # Whatever broke, hours of learning must not be lost with it.
         if run.steps_done > 0:
             # After a divergence the earlier checkpoints are the good ones.
-            _save_after_error(checkpoints, remove_others=not isinstance(error, DivergedError))
+            _save_after_error(run, checkpoints, remove_others=not isinstance(error, DivergedError))
         raise
     finally:
         _end(callbacks)
     seconds = time.monotonic() - start
     saved = checkpoints.path(model.num_timesteps)
-    if status == 0:  # first, for it needs less room than a checkpoint
+    if _is_done(run):  # first, for it needs less room than a checkpoint
         saved = atomic_save_model(model, run.folder.final_model)
     # A file of these steps may also be there from a part that was abandoned.
     if checkpoints.newest != checkpoints.path(model.num_timesteps):
         checkpoints.save_now()
     if run.options["verbose"] > 0:
         print(
-            f"{'Stopped' if status else 'Done'} after {model.num_timesteps:,} steps: "
+            f"{'Done' if _is_done(run) else 'Stopped'} after {model.num_timesteps:,} steps: "
             f"{run.steps_done:,} in {seconds / 60:,.1f} minutes, "
             f"{run.steps_done / max(seconds, 1e-9):,.0f} a second.\nSaved {saved}"
         )
-        if status != 0:
+        if not _is_done(run):
             print(f"Go on with: python train.py -i {run.folder.path}")
     return status
+
+
+def _is_done(run: Run) -> bool:
+    """Return whether all steps are, though what comes after them may have been broken off."""
+    assert run.model is not None
+    return run.model.num_timesteps >= run.settings.n_timesteps
 
 
 def _end(callbacks: CallbackList) -> None:
@@ -220,17 +226,19 @@ def _end(callbacks: CallbackList) -> None:
             callback.on_training_end()
 
 
-def _save_after_error(checkpoints: AtomicCheckpointCallback, remove_others: bool) -> None:
+def _save_after_error(run: Run, checkpoints: AtomicCheckpointCallback, remove_others: bool) -> None:
+    assert run.model is not None
     try:
+        if _is_done(run):
+            atomic_save_model(run.model, run.folder.final_model)
         saved = checkpoints.save_now(remove_others)
     except Exception as error:
         print(f"train.py: nothing could be saved: {error}", file=sys.stderr)
-    else:
-        print(
-            f"train.py: an error ended the run; saved {saved}. Go on with: python train.py -i "
-            f"{saved.parent}",
-            file=sys.stderr,
-        )
+        return
+    further = f"Go on with: python train.py -i {saved.parent}"
+    if _is_done(run):
+        further = f"Its steps are done, and its model is {run.folder.final_model}"
+    print(f"train.py: an error ended the run; saved {saved}. {further}", file=sys.stderr)
 
 
 def _measure_threads(run: Run, interrupt: InterruptCallback) -> dict[int, float]:

@@ -194,6 +194,22 @@ def test_save_now_saves_the_model_alone_where_its_buffer_finds_no_room(
     assert names(tmp_path) == files(10, buffers=True) | files(15)
 
 
+@pytest.mark.filterwarnings("ignore:no checkpoint at step")
+def test_a_buffer_whose_model_finds_no_room_leaves_it_to_others(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = make_model()
+    callback = AtomicCheckpointCallback(10, tmp_path, save_replay_buffer=True)
+    monkeypatch.setattr("sb3_mario.callbacks.checkpoints.atomic_save_model", no_room)
+    model.learn(10, callback=callback)
+    with pytest.raises(OSError, match="No space left"):
+        callback.save_now()
+    assert names(tmp_path) == set()
+
+
 def test_save_now_removes_nothing_where_it_is_asked_to(
     make_model: MakeModel, tmp_path: Path
 ) -> None:

@@ -65,6 +65,11 @@ def make(env: VecEnv | None = None, **kwargs: Any) -> DuelingDQN:
     return DuelingDQN("DuelingDQNPolicy", env or envs(), **settings | kwargs)
 
 
+def broken(batch_size: int) -> float:
+    """A gradient step that fails."""
+    raise RuntimeError("broken")
+
+
 def parameters(model: DQN) -> list[th.Tensor]:
     return [p.detach().clone() for p in model.policy.parameters()]
 
@@ -110,6 +115,29 @@ def test_its_own_load_keeps_every_setting(tmp_path: Path) -> None:
     assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
     assert loaded.replay_buffer.n_steps == 3
     assert loaded.replay_buffer.prioritized
+
+
+def test_what_load_changes_is_changed_in_the_replay_buffer_too(tmp_path: Path) -> None:
+    make().save(tmp_path / "model")
+    changes: dict[str, Any] = {
+        "n_steps": 5, "gamma": 0.5, "prioritized_replay": True, "prioritized_replay_alpha": 0.1,
+    }  # fmt: skip
+    loaded = DuelingDQN.load(tmp_path / "model", env=envs(), device="cpu", **changes)
+    buffer = loaded.replay_buffer
+    assert isinstance(buffer, FrameReplayBuffer)
+    assert (loaded.n_steps, loaded.gamma, loaded.prioritized_replay) == (5, 0.5, True)
+    assert (buffer.n_steps, buffer.gamma, buffer.prioritized, buffer.alpha) == (5, 0.5, True, 0.1)
+    loaded.learn(40)
+    loaded.save(tmp_path / "again")
+    assert DuelingDQN.load(tmp_path / "again", device="cpu").n_steps == 5
+
+
+def test_what_load_cannot_change_is_refused(tmp_path: Path) -> None:
+    make(replay_buffer_class=NStepReplayBuffer).save(tmp_path / "model")
+    with pytest.raises(ValueError, match="accelerate is part of the saved policy"):
+        DuelingDQN.load(tmp_path / "model", accelerate=False)
+    with pytest.raises(ValueError, match=r"prioritized_replay: the saved model's .*NStepReplay"):
+        DuelingDQN.load(tmp_path / "model", prioritized_replay=True)
 
 
 @pytest.mark.parametrize("overlap", [True, False])
@@ -261,8 +289,17 @@ def test_a_transition_that_was_learned_from_has_its_errors_priority() -> None:
 
 def test_beta_rises_from_its_start_to_one() -> None:
     model = make(prioritized_replay=True, prioritized_replay_beta0=0.4)
+    seen = {}
+    train = model.train
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        train(*args, **kwargs)
+        seen[model.num_timesteps] = model.replay_buffer.beta
+
+    model.train = record
     model.learn(200)
-    assert model.replay_buffer.beta == pytest.approx(1.0, abs=0.02)
+    assert min(seen) < 40
+    assert seen == pytest.approx({steps: 0.4 + 0.6 * steps / 200 for steps in seen})
 
 
 # Exploration
@@ -355,15 +392,29 @@ def test_a_step_under_way_when_learning_broke_off_is_forgotten_with_its_environm
     model = make()
     model.learn(40)
 
-    def broken(batch_size: int) -> float:
-        raise RuntimeError("broken")
-
     model._gradient_step, gradient_step = broken, model._gradient_step
     with pytest.raises(RuntimeError, match="broken"):
         model.learn(40, reset_num_timesteps=False)
     assert model._under_way is not None
     model._gradient_step = gradient_step
     model.set_env(envs(seed=9))
+    model.learn(60)
+    assert model.num_timesteps == 60
+
+
+@pytest.mark.parametrize("cls", [DummyVecEnv, SubprocVecEnv])
+def test_environments_that_were_closed_with_a_step_under_way_can_be_changed(
+    cls: type[VecEnv],
+) -> None:
+    env = envs(cls=cls)
+    model = make(env)
+    model._gradient_step = broken
+    with pytest.raises(RuntimeError, match="broken"):
+        model.learn(40)
+    assert model._step_ahead._sent is not None
+    env.close()
+    model.set_env(envs(seed=9))
+    del model._gradient_step
     model.learn(60)
     assert model.num_timesteps == 60
 

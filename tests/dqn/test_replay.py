@@ -180,6 +180,20 @@ def test_every_transition_equals_sb3s_byte_for_byte(
             assert len(mine) >= rows - lost_to_ends - DEPTH - 1
 
 
+def test_a_stack_of_one_frame_keeps_its_axis() -> None:
+    space = spaces.Box(0, 255, (1, 3, 3), np.uint8)
+    kwargs: dict[str, Any] = {"device": "cpu", "n_envs": 2}
+    ours = FrameReplayBuffer(40, space, ACTIONS, gamma=GAMMA, **kwargs)
+    theirs = ReplayBuffer(40, space, ACTIONS, **kwargs)
+    episodes = Episodes(0, 2, 4)
+    for _ in range(12):
+        obs, next_obs, *rest = episodes.step()
+        for buffer in (ours, theirs):
+            buffer.add(obs[:, -1:], next_obs[:, -1:], *rest)
+    assert ours.sample(5).observations.shape == (5, 1, 3, 3)
+    assert everything_of_ours(ours) == everything_of_sb3s(theirs)
+
+
 def test_the_last_frame_of_an_episode_is_the_true_one_and_not_the_next_start() -> None:
     ours, _ = fill(0, steps=60, buffer_size=100, n_envs=1, n_steps=1, mean_length=3)
     episodes = Episodes(0, 1, 3)

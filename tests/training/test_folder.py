@@ -151,7 +151,11 @@ def test_a_checkpoint_is_found_from_within_its_folder(
     folder.write({}, {}, ["train.py"])
     (folder.path / "rl_model_10_steps.zip").write_bytes(b"")
     monkeypatch.chdir(folder.path)
-    assert RunFolder.holding(Path("rl_model_10_steps.zip")) == RunFolder(Path())
+    for path in ("rl_model_10_steps.zip", ".", "../" + folder.path.name):
+        found = RunFolder.holding(Path(path))
+        assert found is not None
+        assert found.final_model.name == folder.final_model.name
+        assert found.final_model.parent.samefile(folder.path)
 
 
 def test_the_newest_whole_checkpoint_is_resumed_from(folder: RunFolder) -> None:

@@ -163,6 +163,32 @@ def test_a_signal_does_not_wait_for_the_end_of_an_evaluation(tmp_path: Path) -> 
 
 
 @pytest.mark.real_rom
+def test_a_run_stopped_in_the_evaluation_at_its_end_has_its_model(tmp_path: Path) -> None:
+    # 40 steps are the whole run, and an evaluation is due.
+    words = (*TINY, "-n", "40", "--eval-freq", "40", "--eval-episodes", "100000")
+    with trainer(tmp_path, *words) as run:
+        run.wait_for(lambda: len(run.emulators()) == 2)
+        run.process.terminate()
+        assert run.wait() == 143, run.output()
+    assert DQN.load(run.folder / f"{ENV_NAME}.zip", device="cpu").num_timesteps == 40
+    assert "Done after 40 steps" in run.output()
+    assert "Go on with" not in run.output()
+
+
+@pytest.mark.real_rom
+def test_a_signal_to_the_group_while_threads_are_measured_is_no_error(tmp_path: Path) -> None:
+    words = ("--n-envs", "2", "--vec-env", "subproc", "-n", "100")
+    with trainer(tmp_path, *words) as run:
+        run.wait_for(lambda: len(run.emulators()) == 2)
+        emulators = run.emulators()
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() == 130, run.output()
+        assert all(wait_until_gone(pid, 3) for pid in emulators)
+    assert "Stopped before training began." in run.output()
+    assert "Traceback" not in run.output()
+
+
+@pytest.mark.real_rom
 @pytest.mark.parametrize("vec_env", ["dummy", "subproc"])
 def test_a_second_ctrl_c_does_not_wait_for_the_rollouts_end(tmp_path: Path, vec_env: str) -> None:
     words = (*SMALL, "-params", "buffer_size:500", "train_freq:10000", *NO_EVALUATION)

@@ -54,7 +54,7 @@ def test_files_and_links_that_are_named_are_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_flags_that_are_named_are_known(path: Path) -> None:
-    commands = re.findall(r"python (train|enjoy)\.py([^`\n#]*)", path.read_text())
+    commands = re.findall(r"python (train|enjoy)\.py((?:\\\n|[^`\n#])*)", path.read_text())
     option = r"(?<![\w-])--?[a-zA-Z][\w-]*"
     known = {
         name: set(re.findall(option, subprocess.run(

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch.nn import functional as F
 
-from sb3_mario.dqn import saved_replay
+from sb3_mario.dqn import arithmetic, saved_replay
 from sb3_mario.dqn.allocator import keep_freed_memory
 from sb3_mario.dqn.policies import DuelingDQNPolicy, DuelingQNetwork
 from sb3_mario.dqn.replay import FrameReplayBuffer
@@ -220,7 +220,8 @@ class DuelingDQN(DQN):
         if sums_rewards:
             # The buffer counts the steps; SB3 would warn that it does not.
             self.n_steps = 1
-        self._choose_arithmetic()
+        if issubclass(self.policy_class, DuelingDQNPolicy):
+            self.policy_kwargs = arithmetic.for_policy(self.policy_kwargs, self.accelerate)
         if self.accelerate:
             keep_freed_memory()
         super()._setup_model()
@@ -237,18 +238,6 @@ class DuelingDQN(DQN):
             raise ValueError(f"{names}: the saved model's {self.replay_buffer_class} has none")
         known = {k: v for k, v in changes.items() if k in self.replay_buffer_kwargs}
         self.replay_buffer_kwargs = self.replay_buffer_kwargs | known
-
-    def _choose_arithmetic(self) -> None:
-        """Give the policy what suits ``accelerate``, where the user has not said otherwise."""
-        if not issubclass(self.policy_class, DuelingDQNPolicy):
-            return
-        optimizer = self.policy_kwargs.get("optimizer_class", th.optim.Adam)
-        kwargs = dict(self.policy_kwargs.get("optimizer_kwargs") or {})
-        if self.accelerate and optimizer in (th.optim.Adam, th.optim.AdamW):
-            kwargs.setdefault("fused", True)
-        self.policy_kwargs = {"accelerate": self.accelerate} | self.policy_kwargs
-        if kwargs:
-            self.policy_kwargs["optimizer_kwargs"] = kwargs
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed everything; see SB3's."""
@@ -437,7 +426,8 @@ class DuelingDQN(DQN):
             raise self._diverged(f"the loss is {value}")
         self.policy.optimizer.zero_grad()
         loss.backward()
-        if not np.isfinite(norm := self._clip_gradients()):
+        norm = arithmetic.clip_gradients(self.policy.parameters(), self.max_grad_norm)
+        if not np.isfinite(norm):
             raise self._diverged(f"the gradient's norm is {norm}")
         self.policy.optimizer.step()
         learned = time.perf_counter()
@@ -457,19 +447,8 @@ class DuelingDQN(DQN):
             "learning_rate, gamma or max_grad_norm, or raise target_update_interval"
         )
 
-    def _clip_gradients(self) -> float:
-        """Clip the gradients as SB3 does; return their norm before."""
-        parameters = [p for p in self.policy.parameters() if p.grad is not None]
-        norm = th.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        # SB3 multiplies all gradients even where that changes nothing.
-        if norm > self.max_grad_norm:
-            th.nn.utils.clip_grads_with_norm_(parameters, self.max_grad_norm, norm)
-        return float(norm)
-
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.accelerate and computes_bfloat16(self.device):
-            return th.autocast(self.device.type, th.bfloat16)
-        return contextlib.nullcontext()
+        return arithmetic.autocast(self.device) if self.accelerate else contextlib.nullcontext()
 
     def learn(
         self: SelfDuelingDQN,
@@ -490,14 +469,3 @@ class DuelingDQN(DQN):
             reset_num_timesteps,
             progress_bar,
         )
-
-
-def computes_bfloat16(device: th.device) -> bool:
-    """Return whether the device multiplies bfloat16 numbers itself rather than by float32's."""
-    if device.type == "cuda":
-        # Older ones emulate it, which torch counts as support.
-        return th.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not hasattr(th.cpu, "get_capabilities"):
-        return False
-    capabilities = th.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

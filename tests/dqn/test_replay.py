@@ -477,7 +477,7 @@ def test_episodes_do_not_go_on_after_loading(
         ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
         ({"alpha": -1}, "alpha must be at least 0"),
         ({"optimize_memory_usage": True}, "optimize_memory_usage must be False"),
-        ({"buffer_size": 4}, "make buffer_size larger"),
+        ({"buffer_size": 4}, "make buffer_size at least 6"),
         ({"action_space": spaces.Box(0, 1, (2,))}, "discrete actions"),
         ({"observation_space": spaces.Discrete(3)}, "needs a Box"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_mario.dqn import FrameStackCNN
+from sb3_mario.dqn.features import GridCNN, JointExtractor
 
 FRAMES = spaces.Box(0, 255, (8, 84, 84), np.uint8)
 
@@ -90,3 +92,43 @@ def test_what_was_prepared_gives_the_same_features_for_less_work() -> None:
     assert prepared.shape == (3, 8 * 16, 21, 21)
     assert extractor.prepare(prepared) is prepared
     assert extractor(prepared).equal(extractor(stacks))
+
+
+GRID = spaces.Box(0, 11, (8, 13, 16), np.uint8)
+STATE = spaces.Box(-1, 1, (24,), np.float32)
+
+
+def test_every_cell_of_every_grid_reaches_the_features() -> None:
+    extractor = GridCNN(GRID)
+    grids = th.zeros(1, 8, 13, 16, dtype=th.uint8)
+    features = extractor(grids)
+    assert features.shape == (1, 256)
+    for frame in range(8):
+        for row, column in [(0, 0), (6, 7), (12, 15)]:
+            other = grids.clone()
+            other[0, frame, row, column] = 11
+            assert not th.equal(extractor(other), features), (frame, row, column)
+
+
+@pytest.mark.parametrize(
+    ("parts", "cnn_features_dim", "features_dim"),
+    [
+        ({"pixels": FRAMES, "state": STATE}, None, 512 + 24),
+        ({"tiles": GRID, "state": STATE}, None, 256 + 24),
+        ({"tiles": GRID, "state": STATE}, 100, 100 + 24),
+    ],
+)
+def test_the_features_of_a_dicts_parts_stand_side_by_side(
+    parts: dict[str, spaces.Space[Any]], cnn_features_dim: int | None, features_dim: int
+) -> None:
+    space = spaces.Dict(parts)
+    space.seed(0)
+    extractor = JointExtractor(space, cnn_features_dim)
+    assert extractor.features_dim == features_dim
+    sample = {name: th.as_tensor(value)[None] for name, value in space.sample().items()}
+    features = extractor(sample)
+    assert features.shape == (1, features_dim)
+    assert (features == sample["state"].flatten()[0]).any()
+    for name in parts:
+        changed = sample | {name: th.zeros_like(sample[name])}
+        assert not th.equal(extractor(changed), features), name

@@ -10,8 +10,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
-from sb3_mario.dqn import FrameStackCNN
-from sb3_mario.dqn.features import GridCNN, JointExtractor
+from sb3_mario.dqn import FrameStackCNN, GridCNN, JointExtractor
 
 FRAMES = spaces.Box(0, 255, (8, 84, 84), np.uint8)
 

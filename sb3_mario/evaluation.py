@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sb3_mario.emulator.errors import EmulatorError
 from sb3_mario.env import SuperMarioBrosEnv
+from sb3_mario.vec_env import stacked
 
 NOOP_MAX: Final = 30
 STICKY_PROBABILITY: Final = 0.25
@@ -194,7 +195,7 @@ def evaluate(
         ]
         while playing := [table for table in tables if table is not None]:
             actions, _ = model.predict(
-                _batch([table.observation for table in playing]), deterministic=deterministic
+                stacked([table.observation for table in playing]), deterministic=deterministic
             )
             for table, action in zip(playing, actions.tolist(), strict=True):
                 table.env.begin_step(action)
@@ -259,12 +260,6 @@ class _Table:
         self.tries += 1
         self.steps, self.reward = 0, 0.0
         self.observation, _ = self.env.reset(seed=seed + self.number, options={"noops": self.noops})
-
-
-def _batch(observations: list[Any]) -> Any:
-    if isinstance(observations[0], dict):
-        return {name: np.stack([o[name] for o in observations]) for name in observations[0]}
-    return np.stack(observations)
 
 
 def _median_or_none(values: list[int]) -> float | None:

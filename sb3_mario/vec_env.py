@@ -57,14 +57,15 @@ class EmulatorVecEnv(DummyVecEnv):
             dones.append(done)
             infos.append(info)
         return (
-            _stacked(observations),
+            stacked(observations),
             np.array(rewards, np.float32),
             np.array(dones, np.bool_),
             infos,
         )
 
 
-def _stacked(observations: list[Any]) -> VecEnvObs:
+def stacked(observations: list[Any]) -> VecEnvObs:
+    """Return the observations of several environments as a batch."""
     if isinstance(observations[0], dict):
         return {name: np.stack([o[name] for o in observations]) for name in observations[0]}
     return np.stack(observations)

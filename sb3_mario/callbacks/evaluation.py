@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from sb3_mario.callbacks.checkpoints import atomic_save_model, atomic_write
 from sb3_mario.callbacks.evaluation_media import EvaluationMedia
+from sb3_mario.emulator.errors import EmulatorError
+from sb3_mario.game.selftest import SelfTestError
 
 TRIES = 3
 """Times that an evaluation in which an emulator breaks is played, from its start."""
@@ -110,16 +112,17 @@ class EvaluationCallback(BaseCallback):
             self._evaluate()
 
     def _evaluate(self) -> None:
+        why: Exception | None = None
         for _ in range(TRIES):
             try:
                 rewards, lengths, last_infos = self._play()
                 break
-            except _EmulatorBrokeError:
-                pass
+            except (_EmulatorBrokeError, EmulatorError, SelfTestError) as error:
+                why = error
         else:
             warnings.warn(
                 f"no evaluation at step {self.model.num_timesteps}: an emulator broke in each of "
-                f"{TRIES} tries",
+                f"{TRIES} tries, at last with: {why}. Training goes on",
                 stacklevel=2,
             )
             return
@@ -173,7 +176,7 @@ class EvaluationCallback(BaseCallback):
 
         def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
             if "step_lost" in locals_["info"]:
-                raise _EmulatorBrokeError
+                raise _EmulatorBrokeError("an episode was cut off")
             self._media.step(locals_)
             if locals_["done"]:
                 last_infos.append(locals_["info"])

@@ -232,7 +232,8 @@ class JointExtractor(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, th.Tensor]) -> th.Tensor:
         """Return the features, ``(batch, features_dim)``, of observations, prepared or not."""
         parts = [extract(observations[name]) for name, extract in self.extractors.items()]
-        return th.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+        # Not in bfloat16, in which a tick of the clock would be lost.
+        return th.cat([part.float() for part in parts], dim=1)
 
 
 def _arithmetic_dtype(module: nn.Module) -> th.dtype:

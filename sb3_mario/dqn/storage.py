@@ -95,10 +95,6 @@ class Storage:
         self._open: list[int | None] = [None] * n_envs  # newest slot, if its episode goes on
         self._behind = np.arange(1, self.depth)
 
-    def __len__(self) -> int:
-        """Return the number of slots that were written to."""
-        return int(np.minimum(self.written, self.slots_per_env).sum())
-
     def written_spans(self) -> list[slice]:
         """Return the slots of each environment that were written to."""
         ends = np.minimum(self.written, self.slots_per_env).tolist()

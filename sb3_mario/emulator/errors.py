@@ -2,7 +2,7 @@
 
 
 class EmulatorError(RuntimeError):
-    """Base of every error of this package."""
+    """Base of every error of an emulator and its connection."""
 
 
 class StartError(EmulatorError):

@@ -52,10 +52,10 @@ SCREEN_CONFIG: Final = CONFIG + (
 )
 PRIVATE_SCALE: Final = 1
 VISIBLE_SCALE: Final = 2  # as large as FCEUX's window always is
-# Debian keeps games out of root's PATH.
 NO_X11: Final = (
     "frames='screen' with a window needs X11, but DISPLAY is not set (Wayland without Xwayland?)"
 )
+# Debian keeps games out of root's PATH.
 EXTRA_PATH: Final = "/usr/games:/usr/local/games"
 
 _running: weakref.WeakSet[Fceux] = weakref.WeakSet()

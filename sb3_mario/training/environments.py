@@ -14,6 +14,7 @@ import gymnasium as gym
 from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
+from sb3_mario.evaluation import NOOP_MAX
 from sb3_mario.training.config import ConfigError
 from sb3_mario.training.folder import RunFolder
 from sb3_mario.vec_env import EmulatorVecEnv
@@ -25,7 +26,6 @@ VEC_ENVS: Final[dict[str, type[EmulatorVecEnv] | type[SubprocVecEnv]]] = {
 
 # Evaluations play the same random starts each time, and not those of training.
 EVAL_SEED_OFFSET: Final = 2**20
-EVAL_NOOP_MAX: Final = 30
 
 # After a SIGTERM a worker process has this long to be closed by the trainer.
 GRACE_SECONDS: Final = 30
@@ -66,7 +66,7 @@ def evaluation_envs(env_id: str, env_kwargs: Mapping[str, Any], n_envs: int) -> 
 
     They render pictures, which TensorBoard's video is made of, where pictures are sent anyway.
     """
-    kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or EVAL_NOOP_MAX}
+    kwargs = {**env_kwargs, "noop_max": env_kwargs.get("noop_max") or NOOP_MAX}
     if kwargs.get("obs") != "tiles":
         kwargs["render_mode"] = env_kwargs.get("render_mode") or "rgb_array"
     return EmulatorVecEnv([_factory(env_id, kwargs) for _ in range(n_envs)])

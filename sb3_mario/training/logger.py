@@ -59,7 +59,9 @@ class _TensorBoard(TensorBoardOutputFormat):
                 f"points of step {step:,} and some before it are lost",
                 stacklevel=2,
             )
-            # The writer's thread has died of it: the next points begin another file.
+            # The writer's thread has died of it: the next points begin another file, and take
+            # nothing back of this one.
+            self._purge_step = None
             vars(self).pop("writer", None)
 
     def close(self) -> None:

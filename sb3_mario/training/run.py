@@ -123,7 +123,9 @@ def _train(run: Run, interrupt: InterruptCallback) -> int:
                 f"-n/--n-timesteps: the run has done {model.num_timesteps:,} of "
                 f"{settings.n_timesteps:,} steps already: give a larger number to go on"
             )
-        folder.write(settings.plain, options, run.command)
+        # What was measured is measured again where the run goes on, perhaps on another machine.
+        chosen = options | ({"num_threads": None} if measured else {})
+        folder.write(settings.plain, chosen, run.command)
         logger = make_logger(
             _tensorboard_folder(run),
             model.num_timesteps,
@@ -190,8 +192,7 @@ def _learn(
     except BaseException as error:
         # Whatever broke, hours of learning must not be lost with it.
         if run.steps_done > 0:
-            # After a divergence the earlier checkpoints are the good ones.
-            _save_after_error(run, checkpoints, remove_others=not isinstance(error, DivergedError))
+            _save_after_error(run, checkpoints, isinstance(error, DivergedError))
         raise
     finally:
         _end(callbacks)
@@ -202,6 +203,8 @@ def _learn(
     # A file of these steps may also be there from a part that was abandoned.
     if checkpoints.newest != checkpoints.path(model.num_timesteps):
         checkpoints.save_now()
+    if not _is_done(run):
+        run.folder.final_model.unlink(missing_ok=True)  # of a shorter run, before this went on
     if run.options["verbose"] > 0:
         print(
             f"{'Done' if _is_done(run) else 'Stopped'} after {model.num_timesteps:,} steps: "
@@ -226,19 +229,22 @@ def _end(callbacks: CallbackList) -> None:
             callback.on_training_end()
 
 
-def _save_after_error(run: Run, checkpoints: AtomicCheckpointCallback, remove_others: bool) -> None:
+def _save_after_error(run: Run, checkpoints: AtomicCheckpointCallback, diverged: bool) -> None:
     assert run.model is not None
+    final: Path | None = None
     try:
-        if _is_done(run):
-            atomic_save_model(run.model, run.folder.final_model)
-        saved = checkpoints.save_now(remove_others)
+        if _is_done(run) and not diverged:
+            final = atomic_save_model(run.model, run.folder.final_model)
+        # After a divergence the earlier checkpoints are the good ones.
+        saved = checkpoints.save_now(remove_others=not diverged)
     except Exception as error:
-        print(f"train.py: nothing could be saved: {error}", file=sys.stderr)
+        what = "nothing could be saved" if final is None else f"saved {final}, but no checkpoint"
+        print(f"train.py: an error ended the run; {what}: {error}", file=sys.stderr)
         return
-    further = f"Go on with: python train.py -i {saved.parent}"
-    if _is_done(run):
-        further = f"Its steps are done, and its model is {run.folder.final_model}"
-    print(f"train.py: an error ended the run; saved {saved}. {further}", file=sys.stderr)
+    further = "" if diverged else f" Go on with: python train.py -i {saved.parent}"
+    if final is not None:
+        further = f" Its steps are done, and its model is {final}"
+    print(f"train.py: an error ended the run; saved {saved}.{further}", file=sys.stderr)
 
 
 def _measure_threads(run: Run, interrupt: InterruptCallback) -> dict[int, float]:
@@ -296,8 +302,8 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
         model = cls.load(checkpoint, env=env, device=run.options["device"])
     except Exception as error:  # torch, pickle and zipfile raise whatever they like
         raise ConfigError(
-            f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}); resume from the folder "
-            "to take the newest whole one"
+            f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}). It is damaged, then "
+            "another checkpoint may be whole, or made by a version with another network"
         ) from error
     model.set_random_seed((run.options["seed"] + model.num_timesteps) % (MAX_SEED + 1))
     buffer = replay_buffer_path(checkpoint)

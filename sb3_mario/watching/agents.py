@@ -70,6 +70,7 @@ def find_agent(args: argparse.Namespace) -> Agent:
     if not _is_named(args):
         return _pretrained(args)
     if args.model is not None:
+        _check_alone(args)
         path: Path = args.model
         if not path.is_file():
             raise ConfigError(f"--model: there is no file {path}")
@@ -82,7 +83,8 @@ def find_agent(args: argparse.Namespace) -> Agent:
     given = parse_assignments(args.env_kwargs or [], "--env-kwargs")
     env_id = resolve_env_id(args.env) if args.env else str(saved.get("env", resolve_env_id("1-1")))
     env_kwargs = merge(hyperparams.get("env_kwargs") or {}, given)
-    return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"), saved.get("algo"))
+    algorithm = args.algo or saved.get("algo")
+    return Agent(path, env_id, env_kwargs, args.rom or saved.get("rom"), algorithm)
 
 
 def _is_named(args: argparse.Namespace) -> bool:
@@ -90,6 +92,22 @@ def _is_named(args: argparse.Namespace) -> bool:
     load = args.load_best or args.load_last_checkpoint or args.load_checkpoint is not None
     named = (args.model, args.algo, args.env, args.folder)
     return load or bool(args.exp_id) or any(word is not None for word in named)
+
+
+def _check_alone(args: argparse.Namespace) -> None:
+    """Refuse what chooses a model beside ``--model``."""
+    others = {
+        "-f/--folder": args.folder is not None,
+        "--exp-id": bool(args.exp_id),
+        "--load-best": args.load_best,
+        "--load-checkpoint": args.load_checkpoint is not None,
+        "--load-last-checkpoint": args.load_last_checkpoint,
+    }
+    for name, is_given in others.items():
+        if is_given:
+            raise ConfigError(
+                f"--model {args.model} is one model, {name} chooses another: leave one out"
+            )
 
 
 def _pretrained(args: argparse.Namespace) -> Agent:

@@ -17,6 +17,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_mario.callbacks import EvaluationCallback
+from sb3_mario.emulator.errors import StartError
+from sb3_mario.game.selftest import SelfTestError
 from tests.callbacks.toy_mario import MakeModel, ToyMario
 
 
@@ -109,6 +111,27 @@ def test_an_evaluation_that_breaks_each_time_is_given_up_with_a_warning(
     monkeypatch.setattr(Breaking, "made", 0)
     callback = EvaluationCallback(make_vec_env(Breaking), 10, tmp_path, 4, verbose=0)
     with pytest.warns(UserWarning, match="no evaluation at step 10: .* in each of 3 tries"):
+        make_model().learn(20, callback=callback)
+    assert evaluations(tmp_path)["timesteps"].tolist() == [20], "the next is played"
+
+
+@pytest.mark.parametrize(
+    "error", [StartError("not ready in time"), SelfTestError("not the game")], ids=repr
+)
+def test_an_emulator_that_does_not_start_costs_an_evaluation_and_no_run(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    callback = make(tmp_path)
+    reset, starts = callback.eval_env.reset, []
+
+    def start() -> Any:
+        starts.append(1)
+        if len(starts) <= 3 + 1:  # all tries of the first evaluation, one of the second
+            raise error
+        return reset()
+
+    monkeypatch.setattr(callback.eval_env, "reset", start)
+    with pytest.warns(UserWarning, match=f"no evaluation at step 10: .*at last with: {error}"):
         make_model().learn(20, callback=callback)
     assert evaluations(tmp_path)["timesteps"].tolist() == [20], "the next is played"
 

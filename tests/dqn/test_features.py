@@ -128,6 +128,8 @@ def test_the_features_of_a_dicts_parts_stand_side_by_side(
     features = extractor(sample)
     assert features.shape == (1, features_dim)
     assert (features == sample["state"].flatten()[0]).any()
+    with th.autocast("cpu", th.bfloat16):
+        assert (extractor(sample) == sample["state"].flatten()[0]).any(), "numbers are not rounded"
     for name in parts:
         changed = sample | {name: th.zeros_like(sample[name])}
         assert not th.equal(extractor(changed), features), name

@@ -14,9 +14,11 @@ from sb3_mario.training.logger import make_logger
 def test_a_full_disk_costs_points_of_tensorboard_and_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logger = make_logger(tmp_path, 0, table=False)
+    # As in a run that was resumed at step 100.
+    logger = make_logger(tmp_path, 100, table=False)
     logger.record("a", 1.0)
-    logger.dump(1)
+    logger.dump(101)
+    logger.output_formats[0].writer.flush()  # type: ignore[attr-defined]
 
     def full(self: EventFileWriter) -> None:
         raise OSError(28, "No space left on device")
@@ -24,10 +26,10 @@ def test_a_full_disk_costs_points_of_tensorboard_and_no_run(
     with monkeypatch.context() as patch:
         patch.setattr(EventFileWriter, "flush", full)
         logger.record("a", 2.0)
-        with pytest.warns(UserWarning, match=r"could not write TensorBoard's file.*step 2 and"):
-            logger.dump(2)
+        with pytest.warns(UserWarning, match=r"could not write TensorBoard's file.*step 102 and"):
+            logger.dump(102)
     logger.record("a", 3.0)
-    logger.dump(3)
+    logger.dump(103)
     logger.close()
     points = EventAccumulator(str(tmp_path)).Reload().Scalars("a")
-    assert {1, 3} <= {point.step for point in points}
+    assert {101, 103} <= {point.step for point in points}

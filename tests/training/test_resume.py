@@ -13,7 +13,11 @@ import pytest
 import yaml
 from stable_baselines3 import DQN
 
-from sb3_mario.callbacks import replay_buffer_path
+from sb3_mario.callbacks import (
+    AtomicCheckpointCallback,
+    EvaluationCallback,
+    replay_buffer_path,
+)
 from sb3_mario.dqn.saved_replay import load_replay_buffer
 from sb3_mario.emulator.fceux import find_fceux
 from tests.processes import folders_of, is_alive, parent, wait_until_gone
@@ -307,7 +311,41 @@ def test_a_diverged_run_ends_with_an_error_that_says_so(
     assert "training has diverged" in error
     (checkpoint,) = tmp_path.glob("dueling_dqn/*/rl_model_*_steps.zip")
     assert f"an error ended the run; saved {checkpoint}" in error
+    assert "Go on with" not in error, "it would go on from what diverged"
     assert all(w.isfinite().all() for w in weights(checkpoint).values())
+
+
+@pytest.mark.real_rom
+def test_after_an_error_at_the_end_the_model_is_named_though_no_checkpoint_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: EvaluationCallback) -> None:
+        raise ValueError("broken")
+
+    def full(self: AtomicCheckpointCallback, remove_others: bool = True) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(EvaluationCallback, "_on_training_end", broken)
+    monkeypatch.setattr(AtomicCheckpointCallback, "save_now", full)
+    assert train("-f", tmp_path, *TINY, "-n", "40", "--eval-freq", "1000") == 1
+    (final,) = tmp_path.glob(f"dueling_dqn/*/{ENV_NAME}.zip")
+    error = capsys.readouterr().err
+    assert f"an error ended the run; saved {final}, but no checkpoint: [Errno 28]" in error
+
+
+@pytest.mark.real_rom
+def test_a_run_that_goes_on_after_its_end_has_no_model_at_the_end_until_then(
+    tmp_path: Path,
+) -> None:
+    with trainer(tmp_path, *TINY, *NO_EVALUATION, "-n", "40") as run:
+        assert run.wait() == 0, run.output()
+    final = run.folder / f"{ENV_NAME}.zip"
+    assert final.is_file()
+    with trainer(tmp_path, "-i", str(run.folder), "-n", "100000") as again:
+        again.wait_for_episodes(3)
+        again.process.send_signal(signal.SIGINT)
+        assert again.wait() == 130, again.output()
+    assert not final.exists()
 
 
 @pytest.mark.real_rom

@@ -270,7 +270,11 @@ def test_with_no_rom_the_free_game_is_trained_on_and_one_line_says_so(
     # Unasked, the number of threads is measured, and the choice printed.
     choice = r"[1-9]\d* torch thread\(s\) \(steps a second, by number of threads: 1: \d"
     assert re.search(choice, line_of(printed, "Machine"))
-    assert len(episodes(tmp_path / "dueling_dqn" / f"{ENV_NAME}_1")) >= 4
+    folder = tmp_path / "dueling_dqn" / f"{ENV_NAME}_1"
+    assert yaml.safe_load((folder / "args.yml").read_text())["num_threads"] is None, (
+        "it is measured again where the run goes on"
+    )
+    assert len(episodes(folder)) >= 4
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,25 @@ def test_the_model_is_the_one_asked_for(logs: Path) -> None:
     assert found(logs, "--load-best").name == "best_model.zip"
     assert found(logs, "--load-checkpoint", "500").name == "rl_model_500_steps.zip"
     model = logs / "dueling_dqn" / f"{NAME}_1" / "best_model.zip"
-    assert found(logs, "--model", str(model)) == model
+    assert find_agent(parse_arguments(["--model", str(model)])).path == model
+
+
+def test_a_model_is_of_the_algorithm_that_is_said(logs: Path) -> None:
+    model = str(logs / "dueling_dqn" / f"{NAME}_1" / "best_model.zip")
+    agent = find_agent(parse_arguments(["--model", model, "--algo", "dueling_dqn"]))
+    assert agent.algorithm == "dueling_dqn"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--load-best"], ["--load-checkpoint", "500"], ["--load-last-checkpoint"], ["--exp-id", "1"],
+     ["-f", "logs"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_two_choices_of_a_model_are_refused(logs: Path, words: list[str]) -> None:
+    model = str(logs / "dueling_dqn" / f"{NAME}_1" / "best_model.zip")
+    with pytest.raises(ConfigError, match=rf"--model .* is one model, .*{words[0]}"):
+        find_agent(parse_arguments(["--model", model, *words]))
 
 
 def test_the_agent_of_the_package_plays_the_game_that_is_there() -> None:
@@ -114,7 +132,6 @@ def test_flags_change_the_environment(logs: Path) -> None:
         ([], "models there: best_model.zip, other.zip, rl_model_500_steps.zip"),
         (["--load-checkpoint", "7"], "has no rl_model_7_steps.zip"),
         (["--load-last-checkpoint"], "has no checkpoint"),
-        (["--model", "/none.zip"], "there is no file /none.zip"),
     ],
 )
 def test_what_is_not_there_is_named(logs: Path, words: list[str], says: str) -> None:
@@ -125,6 +142,11 @@ def test_what_is_not_there_is_named(logs: Path, words: list[str], says: str) -> 
     else:
         with pytest.raises(ConfigError, match=says):
             found(logs, *words)
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"there is no file /none\.zip"):
+        find_agent(parse_arguments(["--model", "/none.zip"]))
 
 
 def test_a_file_that_is_no_model_is_named(logs: Path) -> None:

@@ -23,7 +23,8 @@ from sb3_mario.emulator.fceux import Fceux, find_fceux
 from sb3_mario.emulator.protocol import MAX_NOOPS, State
 from sb3_mario.emulator.sync import SyncCounters
 from sb3_mario.game.actions import BUTTONS, button_masks
-from sb3_mario.game.levels import Level, death_cause, progress
+from sb3_mario.game.episode import Episode
+from sb3_mario.game.levels import Level
 from sb3_mario.game.memory import GameState
 from sb3_mario.game.rewards import RewardWeights, compute_reward
 from sb3_mario.game.roms import find_rom
@@ -241,12 +242,11 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         self._state = state
         self._game = GameState.from_ram(state.ram)
         self._held = 0
-        self._steps = 0
         self._frames = state.advanced
         self._first_frame_id = state.frame_id - state.advanced
-        self._max_x = self._best_x = self._game.x_pos
-        self._best_step = 0
-        self._progress = 0.0
+        self._episode = Episode(
+            None if self.whole_game else self.level, self._game, self.stuck_steps, self.max_steps
+        )
         return self._observations.restart(state, self._game), self._info()
 
     def _first_state(self, noops: int) -> State:
@@ -350,14 +350,12 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
         """Return what `step` returns for the state after it."""
         before, game = self._game, GameState.from_ram(state.ram)
         self._state, self._game = state, game
-        self._steps += 1
         self._frames += state.advanced
         observation = self._observations.advance(state, game)
-        self._track_progress(before)
         # Frames that were skipped moved nothing that the player could be paid for.
         played = min(state.advanced, self.frame_skip)
         reward = compute_reward(before, game, played, self.reward_weights)
-        end_cause = self._end_cause()
+        end_cause = self._episode.advance(before, game)
         info = self._info()
         if end_cause is not None:
             info["end_cause"] = end_cause
@@ -429,35 +427,6 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             stacklevel=3,
         )
 
-    def _track_progress(self, before: GameState) -> None:
-        game = self._game
-        self._max_x = max(self._max_x, game.x_pos)
-        self._progress = max(self._progress, progress(game, Level(game.world, game.stage)))
-        moved_on = (before.world, before.stage, before.room) != (game.world, game.stage, game.room)
-        lives_again = before.is_dying or before.is_dead  # perhaps further back
-        if moved_on or lives_again or game.x_pos > self._best_x:
-            self._best_x = game.x_pos
-            self._best_step = self._steps
-
-    def _end_cause(self) -> str | None:
-        game = self._game
-        if self.whole_game:
-            if game.is_won:
-                return "flag"
-            if game.is_game_over:
-                return "game_over"
-        elif (game.world, game.stage) != (self.level.world, self.level.stage):
-            return "warp"
-        elif game.flag_get:
-            return "flag"
-        elif game.is_dying or game.is_dead:
-            return death_cause(game)
-        if self.stuck_steps and self._steps - self._best_step >= self.stuck_steps:
-            return "stuck"
-        if self.max_steps and self._steps >= self.max_steps:
-            return "step_limit"
-        return None
-
     def _info(self) -> dict[str, Any]:
         assert self._state is not None
         game, counters, before = self._game, self._counters, self._counters_before
@@ -472,8 +441,8 @@ class SuperMarioBrosEnv(gym.Env[Any, np.int64]):
             "world": game.world,
             "x_pos": game.x_pos,
             "y_pos": game.y_pos,
-            "max_x": self._max_x,
-            "progress": self._progress,
+            "max_x": self._episode.max_x,
+            "progress": self._episode.progress,
             "power": game.power,
             "frame_id": self._state.frame_id - self._first_frame_id,
             "frames": self._frames,

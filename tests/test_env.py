@@ -451,7 +451,7 @@ def test_a_wrong_argument_is_named_with_its_value(
 def test_another_level_is_not_the_one_to_be_cleared(make: MakeEnv) -> None:
     env = make()
     env.reset()
-    env.level = Level(4, 1)  # as if 1-1 had been reached from there
+    env._episode.level = Level(4, 1)  # as if 1-1 had been reached from there
     _, _, terminated, truncated, info = env.step(RIGHT)
     assert terminated and not truncated
     assert (info["end_cause"], info["is_success"]) == ("warp", False)

@@ -302,8 +302,8 @@ def _load_checkpoint(run: Run, cls: type[DQN], checkpoint: Path, env: VecEnv) ->
         model = cls.load(checkpoint, env=env, device=run.options["device"])
     except Exception as error:  # torch, pickle and zipfile raise whatever they like
         raise ConfigError(
-            f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}). It is damaged, then "
-            "another checkpoint may be whole, or made by a version with another network"
+            f"-i/--trained-agent: {checkpoint} cannot be loaded ({error}): it is damaged (resume "
+            "from the folder to take the newest whole one), or of a version with another network"
         ) from error
     model.set_random_seed((run.options["seed"] + model.num_timesteps) % (MAX_SEED + 1))
     buffer = replay_buffer_path(checkpoint)

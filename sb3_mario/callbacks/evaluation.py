@@ -29,10 +29,6 @@ _OF_SB3 = ("timesteps", "results", "ep_lengths", "successes")
 _OWN: dict[str, Any] = {"max_x": np.nan, "end_causes": ""}
 
 
-class _EmulatorBrokeError(Exception):
-    pass
-
-
 class EvaluationCallback(BaseCallback):
     """Plays ``n_eval_episodes`` every ``eval_freq`` steps and keeps the best model.
 
@@ -117,7 +113,7 @@ class EvaluationCallback(BaseCallback):
             try:
                 rewards, lengths, last_infos = self._play()
                 break
-            except (_EmulatorBrokeError, EmulatorError, SelfTestError) as error:
+            except (EmulatorError, SelfTestError) as error:
                 why = error
         else:
             warnings.warn(
@@ -170,13 +166,13 @@ class EvaluationCallback(BaseCallback):
         """Return each episode's reward, length and last info.
 
         Raises:
-            _EmulatorBrokeError: An episode was cut off, so the figures are not the model's.
+            EmulatorError: An episode was cut off, so the figures are not the model's.
         """
         last_infos: list[dict[str, Any]] = []
 
         def watch(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
             if "step_lost" in locals_["info"]:
-                raise _EmulatorBrokeError("an episode was cut off")
+                raise EmulatorError("an episode was cut off")
             self._media.step(locals_)
             if locals_["done"]:
                 last_infos.append(locals_["info"])

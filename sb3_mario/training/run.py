@@ -237,6 +237,8 @@ def _save_after_error(run: Run, checkpoints: AtomicCheckpointCallback, diverged:
             final = atomic_save_model(run.model, run.folder.final_model)
         # After a divergence the earlier checkpoints are the good ones.
         saved = checkpoints.save_now(remove_others=not diverged)
+        if not _is_done(run):
+            run.folder.final_model.unlink(missing_ok=True)  # as above
     except Exception as error:
         what = "nothing could be saved" if final is None else f"saved {final}, but no checkpoint"
         print(f"train.py: an error ended the run; {what}: {error}", file=sys.stderr)
